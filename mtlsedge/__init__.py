@@ -1,0 +1,27 @@
+"""mtlsedge: a TLS terminator and reverse proxy that knows its clients by their certificates.
+
+Data flows one way, and so do imports (``tests/test_layout.py`` holds them to it)::
+
+    tls (socket -> plaintext) -> trust (who?) -> policy (may they?) -> http (plaintext -> origin)
+
+==================  ==========================================================================
+``interfaces``      what can be plugged in
+``errors``          what can go wrong
+``names``           values: host names, one canonical form and one matcher
+``identity``        values: who is on the other end
+``target``          values: what they ask for
+``openssl``         the few OpenSSL calls that pyOpenSSL has no name for
+``model``           values: what the operator wants, whatever source it came from
+``config``          what did the operator write?
+``trust``           who is this? client CAs, CRLs, verifiers
+``policy``          may they? selectors, applications, the resource tree
+``tls``             how do bytes become plaintext? port, transport, contexts, SNI
+``http``            how does a request reach the origin? parsers, headers, pool, refusals
+``session``         tokens, key set, cookie
+``pki``             mint, sign, revoke
+``ops``             log, timers, limits
+``service`` ``tap`` ``cli``  the only places that wire the others
+==================  ==========================================================================
+"""
+
+__version__ = "0.1.0"

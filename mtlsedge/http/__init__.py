@@ -1,0 +1,1 @@
+"""How does a request reach the origin? Parsers, headers, exchanges, the pool, the tunnel."""

@@ -1,0 +1,57 @@
+"""The few OpenSSL calls that pyOpenSSL has no name for.
+
+Nothing else in this package touches pyOpenSSL's private parts. Each call says what would go
+wrong without it; ``tests/test_openssl.py`` notices when a release takes one away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from OpenSSL import SSL, crypto
+from OpenSSL._util import ffi as _ffi
+from OpenSSL._util import lib as _lib
+
+NO_AUTO_CHAIN = 0x8
+"""SSL_MODE_NO_AUTO_CHAIN: never build the server's own chain out of the client CAs' store."""
+
+_ALERT_UNRECOGNIZED_NAME = 112
+
+
+def require_client_purpose(store: crypto.X509Store) -> None:
+    """Make a store verify for TLS clients: key usage and extended key usage of every link.
+
+    Without it a server's certificate, or one for signing mail, would pass for a client's.
+    """
+    _lib.X509_STORE_set_purpose(store._store, _lib.X509_PURPOSE_SSL_CLIENT)
+
+
+def was_resumed(connection: SSL.Connection) -> bool:
+    """Whether the handshake resumed an earlier session: no verify callback ran then."""
+    return bool(_lib.SSL_session_reused(connection._ssl))  # type: ignore[attr-defined]
+
+
+def on_server_name(context: SSL.Context, choose: Callable[[SSL.Connection], bool]) -> None:
+    """Call ``choose`` once the ClientHello is read; False ends it with ``unrecognized_name``.
+
+    pyOpenSSL's own method can refuse only by an exception, which it prints on standard error
+    for every stranger that knocks. Whatever ``choose`` raises ends the handshake too.
+    """
+
+    def wrapper(ssl: Any, alert: Any, _: Any) -> int:
+        chosen = False
+        try:
+            chosen = choose(SSL.Connection._reverse_mapping[ssl])
+        finally:
+            if not chosen:
+                alert[0] = _ALERT_UNRECOGNIZED_NAME
+            # Also when `choose` raised: cffi reports it and returns `error`, which is fatal.
+        return 0 if chosen else _lib.SSL_TLSEXT_ERR_ALERT_FATAL
+
+    callback = _ffi.callback(
+        "int (*)(SSL *, int *, void *)", wrapper, error=_lib.SSL_TLSEXT_ERR_ALERT_FATAL
+    )
+    # The context must hold the callback for as long as it lives, as pyOpenSSL's method does.
+    context._tlsext_servername_callback = callback
+    _lib.SSL_CTX_set_tlsext_servername_callback(context._context, callback)

@@ -1,0 +1,1 @@
+"""How does one run it? The access log, timers and limits."""

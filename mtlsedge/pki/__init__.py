@@ -1,0 +1,1 @@
+"""Mint and sign certificates."""

@@ -1,0 +1,1 @@
+"""Tokens: signing keys, the JWTs made with them, and the cookie that carries one."""

@@ -1,0 +1,1 @@
+"""Who is this? Client CAs, revocation lists and verifiers settle one `Identity`."""
