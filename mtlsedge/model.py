@@ -77,6 +77,8 @@ class Edge:
     access_log: str = ""  # a path; "-" is standard output; "" is none
     default_host: str = ""  # served when the client sends no server name
     key_rotation: float = 42 * 86400.0  # a new token-signing key after so long
+    limits: Limits = Limits()  # what holds before a host is known, and the hosts' defaults
+    timeouts: Timeouts = Timeouts()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from mtlsedge.errors import BadHostName
 T = TypeVar("T")
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\Z")
+_NUMBER = re.compile(r"[0-9]+\Z|0x[0-9a-f]*\Z")
+_LONGEST = 255  # characters; no host name is longer, and IDNA is quadratic in what it is given
 _AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^:\[\]@/?#\s]+)(?::([0-9]{0,5}))?\Z")
 
 
@@ -31,6 +33,8 @@ def canonical_host(text: str) -> str:
     Raises:
         BadHostName: the text is not a host name (a wildcard is not one either).
     """
+    if len(text) > _LONGEST:
+        raise BadHostName(f"{text[:32]!r}... is too long for a host name")
     address = _as_address(text)
     if address is not None:
         return address
@@ -44,8 +48,8 @@ def canonical_host(text: str) -> str:
     labels = name.split(".")
     if len(name) > 253 or not all(_LABEL.match(label) for label in labels):
         raise BadHostName(f"{text!r} is not a host name")
-    if labels[-1].isdigit():
-        # Some readers take "1.2.3" or "0x7f.1" for an address: nobody is to guess (WHATWG URL).
+    if _NUMBER.match(labels[-1]):
+        # Some readers take "1.2.3" or "1.0x7f" for an address: nobody is to guess (WHATWG URL).
         raise BadHostName(f"{text!r} ends in a number and is not an IP address")
     return name
 
@@ -59,7 +63,7 @@ def canonical_pattern(text: str) -> str:
     """
     if text.startswith("*."):
         name = canonical_host(text[2:])
-        if ":" in name or name[-1].isdigit():
+        if _as_address(name) is not None:
             raise BadHostName(f"{text!r}: an IP address has no labels for '*' to stand for")
         return "*." + name
     if "*" in text:
@@ -107,7 +111,10 @@ class NameTable(Generic[T]):
 
     def add(self, pattern: str, value: T) -> bool:
         """Enter a canonical pattern; False, and nothing changed, if it is there already."""
-        return self._entries.setdefault(pattern, value) is value
+        if pattern in self._entries:
+            return False
+        self._entries[pattern] = value
+        return True
 
     def find(self, name: str) -> T | None:
         """The entry for a canonical name: its own, or else its wildcard's."""
@@ -123,8 +130,8 @@ class NameTable(Generic[T]):
 
 def _as_address(text: str) -> str | None:
     inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    if ":" not in inner and inner != text:
-        return None
+    if "%" in inner or (":" not in inner and inner != text):
+        return None  # a zone after '%' means something on one machine only (RFC 6874)
     try:
         return str(ip_address(inner))
     except ValueError:

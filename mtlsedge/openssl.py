@@ -29,7 +29,7 @@ def require_client_purpose(store: crypto.X509Store) -> None:
 
 def was_resumed(connection: SSL.Connection) -> bool:
     """Whether the handshake resumed an earlier session: no verify callback ran then."""
-    return bool(_lib.SSL_session_reused(connection._ssl))  # type: ignore[attr-defined]
+    return bool(_lib.SSL_session_reused(connection._ssl))
 
 
 def on_server_name(context: SSL.Context, choose: Callable[[SSL.Connection], bool]) -> None:
@@ -55,3 +55,9 @@ def on_server_name(context: SSL.Context, choose: Callable[[SSL.Connection], bool
     # The context must hold the callback for as long as it lives, as pyOpenSSL's method does.
     context._tlsext_servername_callback = callback
     _lib.SSL_CTX_set_tlsext_servername_callback(context._context, callback)
+
+
+def verify_error_text(code: int) -> str:
+    """OpenSSL's words for an ``X509_V_ERR_*`` code."""
+    text: bytes = _ffi.string(_lib.X509_verify_cert_error_string(code))
+    return text.decode("ascii", "replace")

@@ -1,16 +1,22 @@
 """Values: what a client asks for. One canonical reading of a request path, and its rivals.
 
 The canonical path is what policy sees *and* what the origin gets. Origins differ in how they
-read ``%2f``, ``%5c``, ``;``, ``//``, ``..`` and doubled encoding; ``readings`` lists what some
-origin might make of the path, so that policy can refuse where the difference would matter.
+read it: ``readings`` lists every path that some origin might take it for, so that policy can
+refuse where the difference would matter. The habits further down were each seen in the wild
+(nginx, Apache, Tomcat, Jetty, IIS, Node, PHP, WSGI servers) and combine in any order, as often
+as they change anything: an origin behind a front controller behind a proxy has them all.
+
+Spellings of one segment (letter case, ``+`` for a blank, Unicode's forms) are no readings: the
+policy tree compares those by itself. Nor are routes that a framework adds (``/report.json`` for
+``/report``): no proxy can know them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
 
 from mtlsedge.errors import BadTarget
 
@@ -19,8 +25,12 @@ _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _CONTROL = re.compile(r"%(?:[01][0-9A-F]|7F)")
-_RIVALS = re.compile(r"%|;|//|\\|/\.|\.$")
+_IIS_ESCAPE = re.compile(r"%25[uU][0-9A-Fa-f]{4}")
+_RIVALS = re.compile(r"[%;\\$]|//|\.(?:/|\Z)")
 _CACHED = 512  # longer targets are read again each time: a cache must not grow with its input
+_ROUNDS = 3  # how often an origin may decode once more before the path is past belief
+_ROOM = 32 * 1024  # characters that all readings of one path may have together
+_LEAST = 128  # what the shortest reading counts for in that sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +41,8 @@ class RequestPath:
         path: the canonical path: escapes upper case, unreserved characters plain, no dot
             segments (RFC 3986 §6.2.2).
         query: what follows the ``?``, with it, as it was sent; "" where there was none.
-        readings: other paths that an origin could take this for; nearly always empty.
+        readings: other paths that an origin could take ``path`` for, escaped as it is;
+            nearly always empty, and a function of ``path`` alone.
     """
 
     path: str
@@ -52,8 +63,9 @@ def read_path(raw: bytes) -> RequestPath:
     """Read a request target in origin form (RFC 9112 §3.2.1).
 
     Raises:
-        BadTarget: not a path, or one with an escape that is broken or hides a control
-            character; nobody has a good use for those.
+        BadTarget: not a path; or one with a broken escape, with a control character hidden
+            under any number of escapes, encoded more than four times over, or readable in
+            more ways than the edge cares to weigh. Nobody has a good use for those.
     """
     return _read_cached(raw) if len(raw) <= _CACHED else _read(raw)
 
@@ -66,18 +78,20 @@ def canonical(path: str) -> str:
 def _read(raw: bytes) -> RequestPath:
     if _ALLOWED.match(raw) is None:
         raise BadTarget("the request target is not a path")
-    path, mark, query = raw.decode("ascii").partition("?")
-    if _BAD_ESCAPE.search(path):
+    text, mark, query = raw.decode("ascii").partition("?")
+    if _BAD_ESCAPE.search(text):
         raise BadTarget("a '%' in the path is not followed by two hexadecimal digits")
-    escaped = _normal_escapes(path)
-    if _CONTROL.search(escaped):
-        raise BadTarget("the path hides a control character")
-    plain = _without_dots(escaped)
-    readings = _readings(escaped) - {plain} if _RIVALS.search(escaped) else set()
-    return RequestPath(plain, mark + query, tuple(sorted(readings)))
+    path = canonical(text)
+    _refuse_hidden(path)
+    return RequestPath(path, mark + query, _readings(path) if _RIVALS.search(path) else ())
 
 
 _read_cached = lru_cache(maxsize=4096)(_read)
+
+
+def _refuse_hidden(path: str) -> None:
+    if "%" in path and (_CONTROL.search(path) or _IIS_ESCAPE.search(path)):
+        raise BadTarget("the path hides a control character")
 
 
 def _normal_escapes(path: str) -> str:
@@ -108,30 +122,47 @@ def _without_dots(path: str) -> str:
     return "/" + "/".join(kept)
 
 
-# What origins have been seen to do with a path before they look it up.
+# The habits: what origins have been seen to do with a path before they look it up. Each takes
+# and gives an escaped path, in one pass, and is linear in its length whatever it is fed.
 
 
-def _slashes_merged(path: str) -> str:
-    return re.sub(r"/{2,}", "/", path)
+def _decoded_again(path: str) -> str:
+    """A second decoding: only what is an escape afterwards; a lone ``%25`` stays a percent."""
+    if "%25" not in path:
+        return path
+    return _normal_escapes(re.sub(r"%25(?=[0-9A-Fa-f]{2})", "%", path))
 
 
-def _encoded_slashes(path: str) -> str:
-    """``%2F``, and the overlong UTF-8 that old decoders took for ``/`` and ``.``."""
-    path = re.sub(r"%2F|%C0%AF|%E0%80%AF", "/", path)
-    return re.sub(r"%C0%AE|%E0%80%AE", ".", path)
+# Octets in a path that some decoder makes a slash, a backslash or a dot: the plain escape, its
+# overlong UTF-8, and the look-alikes that compatibility forms and code pages map to it.
+_SLASH = re.compile("%2F|%C0%AF|%E0%80%AF|%F0%80%80%AF|%EF%BC%8F|%E2%88%95|%E2%81%84")
+_BACKSLASH = re.compile(
+    r"\\|%5C|%C1%9C|%E0%81%9C|%F0%80%81%9C|%EF%BC%BC|%EF%B9%A8|%E2%88%96|%C2%A5|%E2%82%A9"
+)
+_DOT = re.compile("%C0%AE|%E0%80%AE|%F0%80%80%AE|%EF%BC%8E|%EF%B9%92|%E2%80%A4")
+_TWO_DOTS = "%E2%80%A5"
 
 
-def _backslashes(path: str) -> str:
-    return re.sub(r"\\|%5C|%C1%9C", "/", path)
+def _slashes_decoded(path: str) -> str:
+    return _SLASH.sub("/", path) if "%" in path else path
+
+
+def _backslashes_turned(path: str) -> str:
+    r"""``\`` is ``/`` to Windows and to URL parsers after WHATWG's standard."""
+    return _BACKSLASH.sub("/", path)
+
+
+def _dots_decoded(path: str) -> str:
+    return _DOT.sub(".", path).replace(_TWO_DOTS, "..") if "%" in path else path
 
 
 def _parameters_cut(path: str) -> str:
     """Servlet containers drop ``;name=value`` from each segment, sometimes ``%3B`` too."""
-    return re.sub(r"(?:;|%3B)[^/]*", "", path)
+    return re.sub(r"(?:;|%3B)[^/]*", "", path) if ";" in path or "%3B" in path else path
 
 
-def _decoded_again(path: str) -> str:
-    return _normal_escapes(path.replace("%25", "%"))
+def _cut_at_semicolon(path: str) -> str:
+    return re.split(r";|%3B", path, maxsplit=1)[0] or "/"
 
 
 def _cut_at_query(path: str) -> str:
@@ -139,35 +170,74 @@ def _cut_at_query(path: str) -> str:
     return re.split(r"%3F|%23", path, maxsplit=1)[0] or "/"
 
 
-_HABITS = (
+def _slashes_merged(path: str) -> str:
+    return re.sub(r"//+", "/", path) if "//" in path else path
+
+
+def _authority_cut(path: str) -> str:
+    """URL parsers given a path take ``//name/rest`` for the host ``name`` and ``/rest``."""
+    if not path.startswith("//"):
+        return path
+    _, slash, rest = path.lstrip("/").partition("/")
+    return slash + rest or "/"
+
+
+def _windows_names(path: str) -> str:
+    """Windows drops dots and spaces that end a name, and takes ``:$TYPE`` off it."""
+    if not re.search(r"(?:\.|%20)(?:/|\Z)|\$|%24", path):
+        return path
+    return "/".join([_windows_name(segment) for segment in path.split("/")])
+
+
+def _windows_name(segment: str) -> str:
+    colon = re.search(":|%3A", segment)
+    if colon and re.search(r"\$|%24", segment[colon.end() :]):
+        segment = segment[: colon.start()]
+    # No raw space can be in a path, so a space may stand for its escape while tails are cut.
+    name = segment.replace("%20", " ").rstrip(" ")
+    if name not in (".", ".."):
+        name = name.rstrip(" .")
+    return name.replace(" ", "%20")
+
+
+_HABITS: tuple[Callable[[str], str], ...] = (
+    _without_dots,
     _decoded_again,
-    _encoded_slashes,
-    _backslashes,
+    _slashes_decoded,
+    _backslashes_turned,
+    _dots_decoded,
     _parameters_cut,
+    _cut_at_semicolon,
     _cut_at_query,
     _slashes_merged,
+    _authority_cut,
+    _windows_names,
 )
 
 
-def _readings(path: str) -> set[str]:
-    """Every path that some combination of the habits makes of this one.
+def _readings(path: str) -> tuple[str, ...]:
+    """Every path that the habits make of this one, in any order and number; sorted."""
+    _refuse_endless(path)
+    found = {path}
+    waiting = [path]
+    room = _ROOM
+    while waiting:
+        reading = waiting.pop()
+        for habit in _HABITS:
+            other = habit(reading)
+            if other in found:
+                continue
+            room -= max(len(other), _LEAST)
+            if room < 0:
+                raise BadTarget("the path can be read in too many ways")
+            _refuse_hidden(other)
+            found.add(other)
+            waiting.append(other)
+    return tuple(sorted(found - {path}))
 
-    Habits that do nothing to the path, alone or after decoding again, are left out first, so
-    that the ordinary escaped space costs a handful of passes and not all sixty-four.
-    """
-    decoded = _decoded_again(path)
-    active = [habit for habit in _HABITS if habit(path) != path or habit(decoded) != decoded]
-    readings = {_without_dots(path)}
-    for count in range(1, len(active) + 1):
-        for habits in combinations(active, count):
-            readings |= _apply(path, habits)
-    return readings
 
-
-def _apply(path: str, habits: tuple[object, ...]) -> set[str]:
-    early = late = path
-    for habit in habits:
-        assert callable(habit)
-        early = habit(_without_dots(early))
-        late = habit(late)
-    return {_without_dots(early), _without_dots(late)}
+def _refuse_endless(path: str) -> None:
+    for _ in range(_ROUNDS):
+        path = _decoded_again(path)
+    if _decoded_again(path) != path:
+        raise BadTarget("the path is encoded over and over")

@@ -1,0 +1,98 @@
+"""What does an admitted caller carry? Its token at one application, signed once and reused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mtlsedge.identity import Identity
+from mtlsedge.policy.application import CompiledApplication
+from mtlsedge.session import cookie
+from mtlsedge.session.keys import KeyRing
+from mtlsedge.session.tokens import Token, TokenIssuer
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSession:
+    """A caller at an application: the header for the origin, the cookie for the client."""
+
+    token: Token
+    assertion: bytes  # a header line
+    set_cookie: bytes  # a header line
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who a token is made out to: a certificate's holder, or a service token's."""
+
+    common_name: str
+    thumbprint: str  # SHA-256 of the leaf, hexadecimal; "" without a certificate
+
+    @classmethod
+    def of(cls, identity: Identity, service_token_id: str) -> Holder:
+        """A certificate that verified comes before a service token."""
+        if identity.verified and identity.chain is not None:
+            leaf = identity.chain.leaf
+            return cls(leaf.common_name, leaf.fingerprint_sha256)
+        return cls(service_token_id, "")
+
+
+class AccessTokens:
+    """The edge's tokens, as requests need them."""
+
+    def __init__(self, ring: KeyRing, issuer: TokenIssuer, now: Callable[[], float]) -> None:
+        self.ring = ring
+        self._issuer = issuer
+        self._now = now
+
+    def session(
+        self,
+        application: CompiledApplication,
+        server_name: str,
+        holder: Holder,
+        earlier: AccessSession | None,
+    ) -> AccessSession:
+        """The session of a caller; the earlier one where its token is still the right one."""
+        token = self._issuer.token(
+            application.aud,
+            issuer_of(server_name),
+            holder.common_name,
+            holder.thumbprint,
+            application.session_duration,
+        )
+        if earlier is not None and earlier.token is token:
+            return earlier
+        path = _cookie_path(application)
+        set_cookie = cookie.set_cookie(token, self._now(), path)
+        return AccessSession(
+            token,
+            b"Cf-Access-Jwt-Assertion: %b\r\n" % token.text.encode("ascii"),
+            b"Set-Cookie: %b\r\n" % set_cookie,
+        )
+
+    def valid_cookies(
+        self,
+        cookies: Sequence[bytes],
+        application: CompiledApplication,
+        server_name: str,
+        holder: Holder,
+    ) -> list[str]:
+        """The tokens among a request's cookies that are this caller's, here and now."""
+        iss = issuer_of(server_name)
+        return [
+            text
+            for text in cookie.read(cookies)
+            if self._issuer.accepts(
+                text, application.aud, iss, holder.thumbprint, holder.common_name
+            )
+        ]
+
+
+def issuer_of(server_name: str) -> str:
+    """The ``iss`` of tokens: where ``/cdn-cgi/access/certs`` is."""
+    return f"https://[{server_name}]" if ":" in server_name else f"https://{server_name}"
+
+
+def _cookie_path(application: CompiledApplication) -> str:
+    paths = {cookie.cookie_path(domain.path) for domain in application.domains}
+    return paths.pop() if len(paths) == 1 else "/"

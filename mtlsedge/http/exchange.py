@@ -1,0 +1,450 @@
+"""How does one request become one answer? Decide, then refuse or forward, then log.
+
+An exchange knows nothing of the protocol that carries its client: it talks to a `Downstream`,
+and many exchanges of one connection could be alive at once. Its life::
+
+    DECIDING -> (REFUSED | ACQUIRING -> FORWARDING -> (TUNNEL)) -> DONE
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from functools import partial
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mtlsedge.http import wellknown
+from mtlsedge.http.access import AccessSession, Holder
+from mtlsedge.http.messages import Headers, Refuse, RequestHead, ResponseHead
+from mtlsedge.http.origin_connection import OriginConnection
+from mtlsedge.http.origin_request import render_request, switched_properly, upgrade_for_origin
+from mtlsedge.http.record import Record
+from mtlsedge.http.refusals import refusal
+from mtlsedge.http.ruling import decide, denial, governing, proved_service_token, read_target
+from mtlsedge.http.site import Caller
+from mtlsedge.policy.application import CompiledApplication
+from mtlsedge.target import Target
+
+_log = Logger()
+
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # RFC 9110 §9.2.2
+_ATTEMPTS = 3
+_CLIENT_GONE = 499  # what nginx logs, too
+_RETRY_AFTER = (b"Retry-After", b"5")
+
+
+class Downstream(Protocol):
+    """What an exchange needs of the protocol that carries its client."""
+
+    def send_interim(self, head: ResponseHead) -> None:
+        """Pass on a 1xx."""
+
+    def send_head(self, head: ResponseHead, extra: bytes, *, close: bool) -> None:
+        """Begin the answer; ``extra`` are header lines of the edge's own."""
+
+    def send_body(self, data: bytes) -> None:
+        """More of the answer's body."""
+
+    def end(self, trailers: Headers) -> None:
+        """The answer is complete."""
+
+    def flush(self) -> None:
+        """Let out what was said so far."""
+
+    def hold_request(self) -> None:
+        """Read no more of this request for now."""
+
+    def resume_request(self) -> None:
+        """Read on."""
+
+    def tunnel(self, head: ResponseHead) -> bytes:
+        """Answer 101 and carry raw bytes from now on; gives what the client sent already."""
+
+    def send_tunnelled(self, data: bytes) -> None:
+        """Bytes of the protocol that was switched to."""
+
+    def finished(self, *, close: bool) -> None:
+        """This exchange is over; ``close``: so is the connection."""
+
+    def abort(self) -> None:
+        """The answer cannot be completed: cut, so that nobody takes it for whole."""
+
+
+class _Stage(Enum):
+    DECIDING = auto()
+    ACQUIRING = auto()
+    FORWARDING = auto()
+    TUNNEL = auto()
+    DONE = auto()
+
+
+class Exchange:
+    """One request and its answer."""
+
+    __slots__ = (
+        "_answer_begun",
+        "_attempts",
+        "_body_limit",
+        "_body_sent",
+        "_caller",
+        "_connection",
+        "_downstream",
+        "_good_cookies",
+        "_request_ended",
+        "_session",
+        "_stage",
+        "_target",
+        "_upgrade",
+        "head",
+        "record",
+    )
+
+    def __init__(self, downstream: Downstream, caller: Caller, head: RequestHead) -> None:
+        self.record = Record(caller, head)
+        self._downstream = downstream
+        self._caller = caller
+        self.head = head
+        self._stage = _Stage.DECIDING
+        self._target: Target | None = None
+        self._session: AccessSession | None = None
+        self._good_cookies: list[str] = []
+        self._connection: OriginConnection | None = None
+        self._upgrade = b""
+        self._attempts = 0
+        self._body_sent = False
+        self._body_limit = caller.site.host.limits.request_body
+        self._request_ended = False
+        self._answer_begun = False
+
+    # -- deciding --------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Decide, and act on the decision."""
+        if self.head.has_body:
+            self._downstream.hold_request()
+        try:
+            self._decide()
+        except Refuse as refuse:
+            self.refuse(refuse)
+
+    def _decide(self) -> None:
+        target = self._target = read_target(self.head, self._caller)
+        self.record.target = target
+        own = wellknown.answer(target, self.head, self._caller)
+        if own is not None:
+            self._answer_directly(*own)
+            return
+        application = governing(target, self._caller)
+        waiting = self._ask_verifiers(application)
+        if waiting is None:
+            self._rule(target, application)
+            return
+        waiting.addCallback(lambda _: self._rule_later(target, application))
+        waiting.addErrback(self._judging_failed)
+
+    def _ask_verifiers(self, application: CompiledApplication | None) -> Deferred[Any] | None:
+        """Fill ``caller.verdicts`` with what the application's rules need; None when done."""
+        caller = self._caller
+        chain, judge = caller.identity.chain, caller.site.judge
+        if application is None or not application.verifiers:
+            return None
+        if not caller.identity.verified or chain is None or judge is None:
+            return None
+        host = self._target.host if self._target is not None else ""
+        waiting: list[Deferred[None]] = []
+        for spec in application.verifiers:
+            if spec not in caller.verdicts:
+                verdict = judge.judge(spec, chain, host)
+                if isinstance(verdict, Deferred):
+                    waiting.append(verdict.addCallback(partial(caller.verdicts.__setitem__, spec)))
+                else:
+                    caller.verdicts[spec] = verdict
+        return gatherResults(waiting) if waiting else None
+
+    def _rule_later(self, target: Target, application: CompiledApplication | None) -> None:
+        if self._stage is _Stage.DECIDING:
+            try:
+                self._rule(target, application)
+            except Refuse as refuse:
+                self.refuse(refuse)
+
+    def _judging_failed(self, failure: Failure) -> None:
+        _log.failure("judging a request failed; it is refused", failure)
+        if self._stage is _Stage.DECIDING:
+            self.refuse(Refuse(403, "policy_denied", "a verifier could not be asked"))
+
+    def _rule(self, target: Target, application: CompiledApplication | None) -> None:
+        head, caller = self.head, self._caller
+        service_token = proved_service_token(head, caller)
+        decision = self.record.decision = decide(target, application, caller, service_token)
+        if not decision.admitted:
+            raise denial(decision, caller)
+        if self._body_limit and (head.length or 0) > self._body_limit:
+            raise Refuse(413, "too_large", "the request body is too large")
+        if application is not None and decision.word != "bypass":
+            self._open_session(target, application, head.client_id if service_token else "")
+        self._upgrade = upgrade_for_origin(head, caller.site.host.upgrades)
+        self._stage = _Stage.ACQUIRING
+        self._acquire(fresh=False)
+
+    def _open_session(
+        self, target: Target, application: CompiledApplication, service_token_id: str
+    ) -> None:
+        caller = self._caller
+        holder = Holder.of(caller.identity, service_token_id)
+        key = f"{application.name}\n{target.host}\n{service_token_id}"
+        tokens = caller.site.tokens
+        earlier = caller.sessions.get(key)
+        self._session = tokens.session(application, target.host, holder, earlier)
+        caller.sessions[key] = self._session
+        if self.head.cookies:
+            self._good_cookies = tokens.valid_cookies(
+                self.head.cookies, application, target.host, holder
+            )
+
+    # -- answering by ourselves ------------------------------------------------------------
+
+    def refuse(self, refuse: Refuse) -> None:
+        """Answer with a refusal, or cut the answer that was begun already."""
+        if self._stage is _Stage.DONE:
+            return
+        self.record.reason = refuse.detail
+        self._drop_origin()
+        if self._answer_begun:
+            self.record.status = self.record.status or refuse.status
+            self._downstream.abort()
+            self._finish(close=True)
+            return
+        host = self._target.host if self._target is not None else ""
+        page = refusal(
+            refuse.status, refuse.reason, self.record.request_id, self.head.find(b"accept"), host
+        )
+        headers = list(page.headers)
+        if refuse.status == 503:
+            headers.append(_RETRY_AFTER)
+        self._send_own(refuse.status, headers, page.body, close=refuse.close)
+
+    def _answer_directly(self, status: int, headers: Headers, body: bytes) -> None:
+        self.record.reason = "answered by the edge"
+        length = (b"Content-Length", b"%d" % len(body))
+        self._send_own(status, [*headers, length], body, close=False)
+
+    def _send_own(self, status: int, headers: Headers, body: bytes, *, close: bool) -> None:
+        # A body that nobody will read leaves the next request's beginning unknown.
+        close = close or (self.head.has_body and not self._request_ended)
+        headers = [field for field in headers if field[0].lower() != b"content-length"]
+        head = ResponseHead(status, b"", headers, len(body))
+        if self.head.method == "HEAD":
+            head.length, head.declared, body = 0, b"%d" % len(body), b""
+        self.record.status = status
+        self._answer_begun = True
+        self._downstream.send_head(head, b"", close=close)
+        if body:
+            self.record.bytes_out += len(body)
+            self._downstream.send_body(body)
+        self._downstream.end([])
+        self._finish(close=close)
+
+    # -- forwarding ------------------------------------------------------------------------
+
+    @property
+    def still_waiting(self) -> bool:
+        """Whether a connection to an origin is still wanted."""
+        return self._stage is _Stage.ACQUIRING
+
+    def _acquire(self, *, fresh: bool) -> None:
+        self._attempts += 1
+        self._caller.site.origins.acquire(self, fresh=fresh)
+
+    def origin_ready(self, connection: OriginConnection) -> None:
+        """An origin listens: ask."""
+        assert self._target is not None
+        self._stage = _Stage.FORWARDING
+        self._connection = connection
+        head, caller = self.head, self._caller
+        self.record.origin_asked(connection.origin.name)
+        preserved = caller.site.host.preserve_host and head.host is not None
+        request = render_request(
+            head,
+            self._target,
+            caller,
+            host=head.host if preserved and head.host else connection.origin.authority,
+            request_id=self.record.request_id.encode("ascii"),
+            session=self._session,
+            good_cookies=self._good_cookies,
+            upgrade=self._upgrade,
+        )
+        connection.ask(
+            self, head.method, request, chunked=head.length is None, upgrade=bool(self._upgrade)
+        )
+        if head.has_body:
+            self._downstream.resume_request()
+        else:
+            connection.end_body([])
+
+    def origin_unavailable(self, status: int, reason: str, detail: str) -> None:
+        """No origin could be reached."""
+        self.refuse(Refuse(status, reason, detail))
+
+    def origin_lost(self, detail: str, *, slow: bool = False) -> None:
+        """The origin went away, or was too slow, before its answer ended."""
+        connection, self._connection = self._connection, None
+        if self._stage is _Stage.TUNNEL:
+            self._finish(close=True)
+            return
+        if connection is not None and (slow or not self._answer_begun):
+            connection.origin.failed(detail)
+        if not slow and self._may_retry():
+            self._stage = _Stage.ACQUIRING
+            self._acquire(fresh=True)
+        elif slow:
+            self.refuse(Refuse(504, "origin_timeout", detail))
+        else:
+            self.refuse(Refuse(502, "origin_unreachable", detail))
+
+    def _may_retry(self) -> bool:
+        unanswered = not self._answer_begun and not self._body_sent
+        return unanswered and self.head.method in _IDEMPOTENT and self._attempts < _ATTEMPTS
+
+    # -- the request's body ----------------------------------------------------------------
+
+    def request_body(self, data: bytes) -> None:
+        """More of the body came from the client."""
+        self.record.bytes_in += len(data)
+        if self._connection is None:
+            return  # it was refused; what still comes is nobody's
+        if self._body_limit and self.record.bytes_in > self._body_limit:
+            self.refuse(Refuse(413, "too_large", "the request body is too large", close=True))
+            return
+        self._body_sent = True
+        self._connection.send_body(data)
+
+    def request_complete(self, trailers: Headers) -> None:
+        """The client has said all."""
+        self._request_ended = True
+        if self._connection is not None and self.head.has_body:
+            self._connection.end_body(trailers)
+
+    def origin_full(self) -> None:
+        """The origin is slower than the client."""
+        if self._stage is _Stage.TUNNEL or not self._request_ended:
+            self._downstream.hold_request()
+
+    def origin_drained(self) -> None:
+        """The origin caught up."""
+        if self._stage is _Stage.TUNNEL or not self._request_ended:
+            self._downstream.resume_request()
+
+    # -- the answer ------------------------------------------------------------------------
+
+    def origin_interim(self, head: ResponseHead) -> None:
+        """A 1xx goes on as it is, to clients that know them."""
+        if self.head.version != "1.0":
+            self._downstream.send_interim(head)
+
+    def origin_head(self, head: ResponseHead) -> None:
+        """The origin began its answer."""
+        self.record.origin_answered()
+        self.record.status = head.status
+        if head.status == 101:
+            self._switch(head)
+            return
+        extra = b""
+        if self._session is not None and not self._good_cookies:
+            extra = self._session.set_cookie
+        self._answer_begun = True
+        self._downstream.send_head(head, extra, close=not self._request_ended)
+
+    def origin_body(self, data: bytes) -> None:
+        """More of the answer."""
+        self.record.bytes_out += len(data)
+        self._downstream.send_body(data)
+
+    def origin_complete(self, trailers: Headers) -> None:
+        """The answer has ended."""
+        self._downstream.end(trailers)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.release()
+        self._finish(close=not self._request_ended)
+
+    def origin_turn_over(self) -> None:
+        """Everything that came at once was told."""
+        if self._stage is not _Stage.DONE:
+            self._downstream.flush()
+
+    def answer_full(self) -> None:
+        """The client is slower than the origin."""
+        if self._connection is not None:
+            self._connection.pause()
+
+    def answer_drained(self) -> None:
+        """The client caught up."""
+        if self._connection is not None:
+            self._connection.resume()
+
+    # -- tunnels ---------------------------------------------------------------------------
+
+    def _switch(self, head: ResponseHead) -> None:
+        """Only the origin's 101 makes a tunnel (invariant 7)."""
+        connection = self._connection
+        if connection is None or not switched_properly(head.upgrade, self._upgrade):
+            self.refuse(Refuse(502, "origin_unreachable", "a 101 to another protocol"))
+            return
+        self._stage = _Stage.TUNNEL
+        self._answer_begun = True
+        self.record.event = "tunnel"
+        early = self._downstream.tunnel(head)
+        ready = connection.tunnel()
+        if ready:
+            self.origin_tunnelled(ready)
+        if early:
+            self.client_tunnelled(early)
+
+    def client_tunnelled(self, data: bytes) -> None:
+        """Raw bytes from the client."""
+        self.record.bytes_in += len(data)
+        if self._connection is not None:
+            self._connection.send_tunnelled(data)
+
+    def origin_tunnelled(self, data: bytes) -> None:
+        """Raw bytes from the origin."""
+        self.record.bytes_out += len(data)
+        self._downstream.send_tunnelled(data)
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def cut(self, detail: str) -> None:
+        """End this exchange now, whatever it was doing."""
+        self.refuse(Refuse(403, "policy_denied", detail, close=True))
+
+    def client_lost(self) -> None:
+        """The client went away."""
+        if self._stage is _Stage.DONE:
+            return
+        if self._stage is not _Stage.TUNNEL:
+            self.record.status = self.record.status or _CLIENT_GONE
+            self.record.reason = self.record.reason or "the client went away"
+        self._drop_origin()
+        self._finish_quietly()
+
+    def _drop_origin(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._stage is _Stage.TUNNEL:
+            connection.close()
+        else:
+            connection.abandon()
+
+    def _finish(self, *, close: bool) -> None:
+        self._finish_quietly()
+        self._downstream.finished(close=close)
+
+    def _finish_quietly(self) -> None:
+        if self._stage is not _Stage.DONE:
+            self._stage = _Stage.DONE
+            self.record.write()

@@ -1,0 +1,87 @@
+"""Values: the heads of requests and responses, whatever version of HTTP carried them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Refuse(Exception):  # control flow inside http/, never seen outside
+    """This request gets an answer of the edge's own.
+
+    Attributes:
+        status: the HTTP status.
+        reason: the class of reason that the client is told (see ``refusals``).
+        detail: the full reason, for the log.
+        close: the connection cannot go on: where the next request begins is unknown.
+    """
+
+    def __init__(self, status: int, reason: str, detail: str, *, close: bool = False) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.reason = reason
+        self.detail = detail
+        self.close = close
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """A request as the edge understood it.
+
+    ``headers`` holds only what may go on to the origin: framing, hop-by-hop fields and every
+    name that the edge itself can set are taken out already and stand below, read.
+
+    Attributes:
+        target: the request target as it was sent.
+        version: ``"1.1"`` or ``"1.0"``.
+        host: the Host field as it was sent, None where there was none.
+        length: of the body in bytes; None where it is chunked; 0 where there is none.
+        keep_alive: the client will reuse the connection.
+        upgrade: the protocols it would switch to, b"" if none.
+        expects_continue: it waits for a 100 before it sends the body.
+        trailers: it understands trailers (``TE: trailers``).
+        client_id, client_secret: the service token's credentials.
+        cookies: values of the Cookie fields.
+    """
+
+    method: str
+    target: bytes
+    version: str
+    headers: Headers = field(default_factory=list)
+    host: bytes | None = None
+    length: int | None = 0
+    keep_alive: bool = True
+    upgrade: bytes = b""
+    expects_continue: bool = False
+    trailers: bool = False
+    client_id: str = ""
+    client_secret: str = ""
+    cookies: list[bytes] = field(default_factory=list)
+
+    @property
+    def has_body(self) -> bool:
+        """Whether body bytes will follow the head."""
+        return self.length != 0
+
+    def find(self, name: bytes) -> bytes:
+        """All values of one passed-on field, joined as RFC 9110 §5.3 has it; b"" if none."""
+        return b", ".join(value for key, value in self.headers if key.lower() == name)
+
+
+@dataclass(slots=True)
+class ResponseHead:
+    """A response as the origin meant it; ``headers`` are those that may go on to the client.
+
+    ``length`` is the body's, None where only its end will tell; ``declared`` is what a
+    bodiless answer (to HEAD, or a 304) said of the body it does not have.
+    """
+
+    status: int
+    reason: bytes
+    headers: Headers
+    length: int | None = None
+    declared: bytes = b""
+    until_close: bool = False  # the body ends with the connection
+    reusable: bool = True  # the origin's connection may carry another request
+    upgrade: bytes = b""

@@ -1,0 +1,79 @@
+"""What does the origin get? A request head, written anew from what was understood."""
+
+from __future__ import annotations
+
+from mtlsedge.http.access import AccessSession
+from mtlsedge.http.fields import render, tokens
+from mtlsedge.http.messages import RequestHead
+from mtlsedge.http.site import Caller
+from mtlsedge.session import cookie
+from mtlsedge.target import Target
+
+_CLEARTEXT_HTTP2 = (b"h2c", b"h2", b"http")
+"""Upgrades that would carry further requests past the edge, undecided."""
+
+
+def upgrade_for_origin(head: RequestHead, allowed: tuple[str, ...]) -> bytes:
+    """The protocols the origin may be asked to switch to; b"" if none.
+
+    ``allowed`` is ``Host.upgrades``; ``*`` is any but HTTP itself.
+    """
+    if not head.upgrade:
+        return b""
+    kept = []
+    for part in head.upgrade.split(b","):
+        protocol = part.strip()
+        family = protocol.lower().partition(b"/")[0]
+        if family in _CLEARTEXT_HTTP2:
+            continue
+        if "*" in allowed or family.decode("latin-1") in allowed:
+            kept.append(protocol)
+    return b", ".join(kept)
+
+
+def render_request(
+    head: RequestHead,
+    target: Target,
+    caller: Caller,
+    *,
+    host: bytes,
+    request_id: bytes,
+    session: AccessSession | None,
+    good_cookies: list[str],
+    upgrade: bytes,
+) -> bytes:
+    """The request head as bytes; our own fields come last, after all that the client said."""
+    path = target.request_path
+    line = f"{head.method} {path.path}{path.query} HTTP/1.1\r\nHost: "
+    parts = [line.encode("ascii"), host, b"\r\n", render(head.headers)]
+    for value in head.cookies:
+        kept = cookie.without(value, good_cookies)
+        if kept is not None:
+            parts.append(b"Cookie: %b\r\n" % kept)
+    parts.append(_framing(head, upgrade))
+    parts.append(caller.forwarded(target.host))
+    parts.append(b"X-Request-Id: %b\r\n" % request_id)
+    if session is not None:
+        parts.append(session.assertion)
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def _framing(head: RequestHead, upgrade: bytes) -> bytes:
+    lines = b""
+    if head.length is None:
+        lines = b"Transfer-Encoding: chunked\r\n"
+    elif head.length or head.method in ("POST", "PUT", "PATCH"):
+        lines = b"Content-Length: %d\r\n" % head.length
+    if head.expects_continue:
+        lines += b"Expect: 100-continue\r\n"
+    if upgrade:
+        lines += b"Connection: upgrade\r\nUpgrade: %b\r\n" % upgrade
+    elif head.trailers:
+        lines += b"Connection: te\r\nTE: trailers\r\n"
+    return lines
+
+
+def switched_properly(answered: bytes, asked: bytes) -> bool:
+    """Whether a 101 names one of the protocols that were asked for (RFC 9110 §15.2.2)."""
+    return bool(answered) and set(tokens(answered)) <= set(tokens(asked))

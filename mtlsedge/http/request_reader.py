@@ -1,0 +1,198 @@
+"""Where does each request begin and end? `httptools` on what a client sends.
+
+The parser cannot be stopped between two requests, so it is never given more than one end of a
+request at a time: a piece ends at the first blank line, or with a body of known length. What
+follows waits here, unparsed, until the request before it is answered. That keeps requests in
+order, decisions one by one, and memory bounded by a single read.
+
+The parser's callbacks only note what they hear; it is told on when the parser has returned, so
+that whoever listens may do anything, also ask for the next request.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import httptools
+from twisted.logger import Logger
+
+from mtlsedge.http.fields import read_request, read_trailers
+from mtlsedge.http.messages import Headers, Refuse, RequestHead
+from mtlsedge.model import Limits
+
+_BLANK_LINE = b"\r\n\r\n"
+_log = Logger()
+
+
+class RequestEvents(Protocol):
+    """What a reader tells the connection that it reads for."""
+
+    def request_head(self, head: RequestHead) -> None:
+        """A head is complete and sound."""
+
+    def request_body(self, data: bytes) -> None:
+        """More of the body, without its framing."""
+
+    def request_complete(self, trailers: Headers) -> None:
+        """The request has ended; nothing more is read until ``RequestReader.next``."""
+
+    def request_refused(self, refusal: Refuse) -> None:
+        """No further byte of this connection can be made sense of."""
+
+
+class RequestReader:
+    """Reads requests for one connection, one at a time.
+
+    Set ``held`` to stop it between two pieces, and call ``pump`` to go on. After a complete
+    request it stops by itself until ``next``.
+    """
+
+    def __init__(self, events: RequestEvents, limits: Limits) -> None:
+        self.held = False
+        self._events = events
+        self._limits = limits
+        self._waiting = b""
+        self._at = 0  # what of `_waiting` was parsed already
+        self._parser = httptools.HttpRequestParser(self)
+        self._broken = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._url = b""
+        self._fields: Headers = []
+        self._head: RequestHead | None = None
+        self._told_head = False
+        self._body: list[bytes] = []
+        self._fed = 0  # bytes of the head, then of the trailers
+        self._body_left = 0
+        self._complete = False
+        self._told_complete = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether bytes are held back."""
+        return self._at < len(self._waiting)
+
+    @property
+    def request_ended(self) -> bool:
+        """Whether the present request was read to its end."""
+        return self._told_complete
+
+    @property
+    def between_requests(self) -> bool:
+        """Whether not a byte of the next request has come."""
+        return self._head is None and not self._fed and not self.waiting
+
+    def take(self, data: bytes) -> None:
+        """Take what was received; ``pump`` parses it."""
+        self._waiting = self._waiting[self._at :] + data if self.waiting else data
+        self._at = 0
+
+    def pump(self) -> None:
+        """Parse as far as may be."""
+        while self.waiting and not (self.held or self._told_complete or self._broken):
+            self._feed_piece(self._next_piece())
+
+    def next(self) -> None:
+        """The request was answered: read the next."""
+        self._reset()
+        self.pump()
+
+    def take_waiting(self) -> bytes:
+        """What was held back, for a tunnel to carry on with."""
+        rest = self._waiting[self._at :]
+        self._waiting, self._at = b"", 0
+        return rest
+
+    def _next_piece(self) -> bytes:
+        start = self._at
+        if self._body_left:
+            self._at = min(start + self._body_left, len(self._waiting))
+        else:
+            found = self._waiting.find(_BLANK_LINE, start)
+            self._at = len(self._waiting) if found < 0 else found + len(_BLANK_LINE)
+        return self._waiting[start : self._at] if start or self.waiting else self._waiting
+
+    def _feed_piece(self, piece: bytes) -> None:
+        if self._head is None:
+            self._fed += len(piece)
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            # Parsing goes on behind an upgrade that is ignored; a tunnel takes the rest.
+            self._at -= len(piece) - upgrade.args[0]
+        except httptools.HttpParserError as error:
+            self._refuse(_refusal(error))
+            return
+        if self._head is None and self._fed > self._limits.request_head:
+            self._refuse(Refuse(431, "too_large", "the request head is too large"))
+            return
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell what the callbacks noted, in order."""
+        if self._head is not None and not self._told_head:
+            self._told_head = True
+            self._events.request_head(self._head)
+        if self._body:
+            data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+            self._body.clear()
+            self._events.request_body(data)
+        if self._complete and not self._told_complete:
+            self._told_complete = True
+            self._events.request_complete(read_trailers(self._fields) if self._fields else [])
+
+    def _refuse(self, refusal: Refuse) -> None:
+        self._broken = True
+        refusal.close = True
+        self._events.request_refused(refusal)
+
+    # -- what httptools calls --------------------------------------------------------------
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > self._limits.request_line:
+            raise Refuse(414, "too_large", "the request target is too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name, value))
+        if len(self._fields) > self._limits.request_headers:
+            raise Refuse(431, "too_large", "too many header fields")
+        if self._head is not None:
+            self._fed += len(name) + len(value)
+            if self._fed > self._limits.request_head:
+                raise Refuse(431, "too_large", "the trailers are too large")
+
+    def on_headers_complete(self) -> None:
+        if self._fed > self._limits.request_head:
+            raise Refuse(431, "too_large", "the request head is too large")
+        version = self._parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise Refuse(505, "malformed", f"HTTP version {version}")
+        method = self._parser.get_method().decode("ascii")
+        head = read_request(method, self._url, version, self._fields)
+        if self._parser.should_upgrade() and head.has_body:
+            # The parser takes the body for the new protocol's bytes; readers differ here.
+            raise Refuse(400, "malformed", "an upgrade with a body")
+        self._fields = []
+        self._fed = 0
+        self._body_left = head.length or 0
+        self._head = head
+
+    def on_body(self, data: bytes) -> None:
+        if self._body_left:
+            self._body_left -= len(data)
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        self._complete = True
+
+
+def _refusal(error: httptools.HttpParserError) -> Refuse:
+    cause = error.__context__
+    if isinstance(cause, Refuse):
+        return cause
+    if cause is not None:
+        _log.error("reading a request failed: {cause!r}", cause=cause)
+        return Refuse(500, "internal", repr(cause))
+    return Refuse(400, "malformed", str(error))

@@ -1,0 +1,186 @@
+"""Where does each response begin and end? `httptools` on what an origin sends.
+
+llhttp cannot know that a response answers HEAD, and would take what follows one answer for the
+next; so this file counts what was asked for, and whatever comes beyond it makes the connection
+unfit for another request instead of becoming another answer.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Protocol
+
+import httptools
+
+from mtlsedge.http.fields import BadResponse, read_response, response_trailers
+from mtlsedge.http.messages import Headers, ResponseHead
+
+_INTERIM_LIMIT = 32
+
+
+class ResponseEvents(Protocol):
+    """What a reader tells the origin connection that it reads for."""
+
+    def response_interim(self, head: ResponseHead) -> None:
+        """A 1xx that is not 101."""
+
+    def response_head(self, head: ResponseHead) -> None:
+        """The final head; for 101 everything after it belongs to the new protocol."""
+
+    def response_body(self, data: bytes) -> None:
+        """More of the body, without its framing."""
+
+    def response_complete(self, trailers: Headers) -> None:
+        """The answer has ended."""
+
+
+class _Stage(Enum):
+    IDLE = auto()  # nothing was asked
+    HEAD = auto()
+    BODY = auto()
+    SWITCHED = auto()
+
+
+class ResponseReader:
+    """Reads the answers on one origin connection; ``expect`` comes before each."""
+
+    def __init__(self, events: ResponseEvents, head_limit: int) -> None:
+        self.spoiled = False
+        """Bytes came that nobody asked for: the connection must not be used again."""
+        self.leftover = b""
+        self._events = events
+        self._head_limit = head_limit
+        self._stage = _Stage.IDLE
+        self._parser = httptools.HttpResponseParser(self)
+        self._fields: Headers = []
+        self._reason = b""
+        self._to_head = False
+        self._wants_upgrade = False
+        self._fed = 0
+        self._interims = 0
+        self._head: ResponseHead | None = None
+        self._body: list[bytes] = []
+        self._interim: list[ResponseHead] = []
+        self._ended = False
+        self._trailers: Headers = []
+
+    def expect(self, method: str, *, upgrade: bool) -> None:
+        """One answer is due, to a request of this method."""
+        self._stage = _Stage.HEAD
+        self._to_head = method == "HEAD"
+        self._wants_upgrade = upgrade
+        self._fields, self._reason = [], b""
+        self._fed = self._interims = 0
+        self._head = None
+        self._ended = False
+        self._trailers = []
+
+    def feed(self, data: bytes) -> None:
+        """Take what was received.
+
+        Raises:
+            BadResponse: it is not an answer that can be passed on.
+        """
+        if self._stage is _Stage.IDLE:
+            self.spoiled = True
+            return
+        if self._stage is _Stage.HEAD:
+            self._fed += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._switched(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._parser_failed(error)
+        if self._head is None and self._fed > self._head_limit:
+            raise BadResponse("the origin's response head is too large")
+        self._tell()
+
+    def end_of_input(self) -> bool:
+        """The connection ended cleanly: True if that ends the answer as well."""
+        if self._stage is not _Stage.BODY or self._head is None or not self._head.until_close:
+            return False
+        self._ended = True
+        self._tell()
+        return True
+
+    def _switched(self, rest: bytes) -> None:
+        if self._head is None or self._head.status != 101:
+            raise BadResponse("the origin switched protocols without a 101")
+        self._stage = _Stage.SWITCHED
+        self.leftover = rest
+
+    def _parser_failed(self, error: httptools.HttpParserError) -> None:
+        if self._ended or self._stage is _Stage.IDLE:
+            self.spoiled = True  # whatever follows a complete answer is not ours to read
+            return
+        cause = error.__context__
+        raise cause if isinstance(cause, BadResponse) else BadResponse(str(error))
+
+    def _tell(self) -> None:
+        for interim in self._interim:
+            self._events.response_interim(interim)
+        self._interim.clear()
+        head = self._head
+        if (head is not None and self._stage is _Stage.HEAD) or self._stage is _Stage.SWITCHED:
+            assert head is not None
+            if self._stage is _Stage.HEAD:
+                self._stage = _Stage.BODY
+            self._events.response_head(head)
+        if self._body:
+            data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+            self._body.clear()
+            self._events.response_body(data)
+        if self._ended and self._stage is _Stage.BODY:
+            self._stage = _Stage.IDLE
+            if self._to_head:
+                # This parser still waits for a body that will never come.
+                self._parser = httptools.HttpResponseParser(self)
+            self._events.response_complete(self._trailers)
+
+    # -- what httptools calls --------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._ended:
+            self.spoiled = True
+
+    def on_status(self, reason: bytes) -> None:
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._ended:
+            return
+        status = self._parser.get_status_code()
+        bodiless = self._to_head or status < 200 or status in (204, 304)
+        version = self._parser.get_http_version()
+        head = read_response(status, self._reason, version, self._fields, bodiless=bodiless)
+        self._fields, self._reason = [], b""
+        if status < 200 and status != 101:
+            self._note_interim(head)
+            return
+        if status == 101 and not self._wants_upgrade:
+            raise BadResponse("the origin switched protocols, which nobody asked for")
+        self._head = head
+        if bodiless and status != 101:
+            self._ended = True
+
+    def _note_interim(self, head: ResponseHead) -> None:
+        self._interims += 1
+        if self._interims > _INTERIM_LIMIT:
+            raise BadResponse("the origin sends interim responses without end")
+        self._interim.append(head)
+
+    def on_body(self, data: bytes) -> None:
+        if self._ended:
+            self.spoiled = True
+        else:
+            self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._head is not None and not self._ended:
+            self._ended = True
+            self._trailers = response_trailers(self._fields) if self._fields else []
+            self._fields = []

@@ -1,0 +1,114 @@
+"""May this request pass? From a request head to a decision; nothing here touches a socket."""
+
+from __future__ import annotations
+
+from mtlsedge.errors import BadHostName, BadTarget
+from mtlsedge.http.messages import Refuse, RequestHead
+from mtlsedge.http.site import Caller
+from mtlsedge.identity import Reason
+from mtlsedge.names import split_authority
+from mtlsedge.policy.application import CompiledApplication
+from mtlsedge.policy.question import (
+    UNPROTECTED_DENY,
+    UNPROTECTED_PASS,
+    AmbiguousPath,
+    Decision,
+    Question,
+)
+from mtlsedge.target import Target, read_path
+
+
+def read_target(head: RequestHead, caller: Caller) -> Target:
+    """What is asked for, read once (RFC 9112 §3).
+
+    Raises:
+        Refuse: 400, 405 or 421.
+    """
+    if head.method in ("CONNECT", "TRACE"):
+        raise Refuse(405, "malformed", f"the method {head.method} is not served", close=True)
+    raw, authority = _origin_form(head)
+    host = _host(authority if authority is not None else head.host, head, caller)
+    try:
+        return Target(head.method, host, read_path(raw))
+    except BadTarget as error:
+        raise Refuse(400, "malformed", str(error)) from error
+
+
+def _origin_form(head: RequestHead) -> tuple[bytes, bytes | None]:
+    """The path and query, and the authority where the target is in absolute form."""
+    raw = head.target
+    if raw.startswith(b"/"):
+        return raw, None
+    scheme, mark, rest = raw.partition(b"://")
+    if not mark or scheme.lower() != b"https":
+        raise Refuse(400, "malformed", "the request target is neither a path nor an https URL")
+    authority, slash, path = rest.partition(b"/")
+    if b"?" in authority or not authority:
+        raise Refuse(400, "malformed", "the request target is a URL without a path")
+    if head.host is None or head.host.lower() != authority.lower():
+        # RFC 9112 §3.2.2 lets the URL win; an origin may think otherwise.
+        raise Refuse(400, "malformed", "the URL in the request names another host than Host")
+    return slash + path or b"/", authority
+
+
+def _host(field: bytes | None, head: RequestHead, caller: Caller) -> str:
+    if field is None:
+        if head.version == "1.0" and caller.server_name:
+            return caller.server_name
+        raise Refuse(400, "malformed", "there is no Host field", close=True)
+    try:
+        name, _ = split_authority(field)
+    except BadHostName as error:
+        raise Refuse(400, "malformed", str(error), close=True) from error
+    matches = name == caller.server_name if caller.server_name else caller.site.answers_to(name)
+    if not matches:
+        meant = caller.server_name or caller.site.host.name
+        raise Refuse(421, "misdirected", f"Host is {name}, the connection is to {meant}")
+    return name
+
+
+def governing(target: Target, caller: Caller) -> CompiledApplication | None:
+    """The application that governs a target; None where no application covers it.
+
+    Raises:
+        Refuse: 400 where readings of the path fall under different applications.
+    """
+    try:
+        return caller.policy_for(target.host).governing(target.request_path)
+    except AmbiguousPath as error:
+        raise Refuse(400, "ambiguous_path", str(error)) from error
+
+
+def decide(
+    target: Target, application: CompiledApplication | None, caller: Caller, service_token: str
+) -> Decision:
+    """The decision; every verdict that the application needs is in ``caller.verdicts``."""
+    if application is None:
+        passes = caller.site.host.unprotected == "pass"
+        return UNPROTECTED_PASS if passes else UNPROTECTED_DENY
+    question = Question(caller.identity, target, caller.ip, service_token, caller.verdicts)
+    return application.decide(question)
+
+
+def proved_service_token(head: RequestHead, caller: Caller) -> str:
+    """The name of the service token that the request proves, or ""."""
+    if not head.client_id:
+        return ""
+    return caller.site.service_tokens.check(head.client_id, head.client_secret, caller.front.now())
+
+
+def denial(decision: Decision, caller: Caller) -> Refuse:
+    """The 403 for a decision that admits nobody.
+
+    The client hears of its certificate where that failed, since it can do something about it;
+    which policy said no stays in the log.
+    """
+    identity = caller.identity
+    if decision.word == "unprotected":
+        return Refuse(403, "host_denied", decision.reason)
+    if caller.site.judge is None or identity.verified:
+        return Refuse(403, "policy_denied", decision.reason)
+    detail = decision.reason
+    if identity.reason is not Reason.NOT_PRESENTED:
+        detail = f"{detail}; the certificate: {identity.detail}"
+    return Refuse(403, identity.reason.value, detail)

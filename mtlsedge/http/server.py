@@ -1,0 +1,326 @@
+"""How does HTTP/1.1 carry exchanges to a client? One connection, one exchange at a time."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Any, cast
+
+from twisted.internet import protocol
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtlsedge.http.exchange import Exchange
+from mtlsedge.http.fields import render
+from mtlsedge.http.forwarding import certificate_headers
+from mtlsedge.http.messages import Headers, Refuse, RequestHead, ResponseHead
+from mtlsedge.http.request_reader import RequestReader
+from mtlsedge.http.site import Caller, Front
+from mtlsedge.identity import Identity
+from mtlsedge.ops.accesslog import certificate_fragment, client_fragment, tls_fragment
+
+_REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+_NO_HEAD = RequestHead("-", b"", "1.1")
+
+
+@implementer(IHandshakeListener, IPushProducer)
+class HTTPConnection(protocol.Protocol):
+    """A client's HTTP/1.1 connection, whose transport has settled who the client is.
+
+    ``transport`` offers ``host``, ``server_name``, ``identity`` and ``facts`` besides what
+    Twisted's transports do (``tls.transport.TLSServer``).
+    """
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self._exchange: Exchange | None = None
+        self._tunnelling = False
+        self._stuck = False  # the client takes nothing for now
+        self._closing = False
+        self._in_head = False  # a head has begun and not ended
+        self._reading = True
+        self._reading_on = False
+        self._chunked = False  # the answer's body is
+        self._answer_closes = False
+        self._out: list[bytes] = []
+        self._caller: Caller | None = None
+        self._deadline = front.deadlines.deadline(self._too_slow)
+        self._reader: RequestReader
+
+    # -- what the transport calls ----------------------------------------------------------
+
+    def handshakeCompleted(self) -> None:
+        """The client's identity is settled: requests may come."""
+        transport = cast(Any, self.transport)
+        site = self._front.sites[transport.host.name]
+        self._caller = self._meet(transport, site)
+        self._reader = RequestReader(self, site.host.limits)
+        self._front.connections.add(self)
+        transport.registerProducer(self, True)
+        self._deadline.set(site.host.timeouts.request_head)
+
+    def _meet(self, transport: Any, site: Any) -> Caller:
+        identity: Identity = transport.identity
+        facts = transport.facts
+        peer, here = transport.getPeer(), transport.getHost()
+        forwarded = certificate_headers(identity, site.host.forward_certificate)
+        return Caller(
+            site=site,
+            front=self._front,
+            server_name=transport.server_name,
+            address=peer.host,
+            ip=ip_address(peer.host),
+            port=here.port,
+            identity=identity,
+            headers=render(forwarded),
+            client_log=client_fragment(peer.host, peer.port),
+            certificate_log=certificate_fragment(identity),
+            tls_log=tls_fragment(facts.version, facts.cipher, facts.group, facts.resumed),
+        )
+
+    def dataReceived(self, data: bytes) -> None:
+        """Plaintext came."""
+        if self._closing:
+            return
+        if self._tunnelling and self._exchange is not None:
+            self._deadline.set(self._timeouts.tunnel)
+            self._exchange.client_tunnelled(data)
+            return
+        self._reader.take(data)
+        self._read_on()
+
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
+        """The client is gone."""
+        self._deadline.forget()
+        self._front.connections.discard(self)
+        exchange, self._exchange = self._exchange, None
+        self._closing = True
+        self._out.clear()
+        if exchange is not None:
+            exchange.client_lost()
+
+    def pauseProducing(self) -> None:
+        """The client's socket is full."""
+        self._stuck = True
+        self._set_deadline()
+        if self._exchange is not None:
+            self._exchange.answer_full()
+
+    def resumeProducing(self) -> None:
+        """The client takes bytes again."""
+        self._stuck = False
+        self._set_deadline()
+        if self._exchange is not None:
+            self._exchange.answer_drained()
+
+    def stopProducing(self) -> None:
+        """The transport is going; ``connectionLost`` says the rest."""
+
+    # -- what the reader calls -------------------------------------------------------------
+
+    def request_head(self, head: RequestHead) -> None:
+        """A request: an exchange begins."""
+        assert self._caller is not None
+        self._in_head = False
+        self._exchange = Exchange(self, self._caller, head)
+        self._exchange.begin()
+
+    def request_body(self, data: bytes) -> None:
+        """More of the body."""
+        if self._exchange is not None:
+            self._exchange.request_body(data)
+
+    def request_complete(self, trailers: Headers) -> None:
+        """The request is whole."""
+        if self._exchange is not None:
+            self._exchange.request_complete(trailers)
+
+    def request_refused(self, refusal: Refuse) -> None:
+        """No further byte can be made sense of."""
+        assert self._caller is not None
+        if self._exchange is None:
+            self._exchange = Exchange(self, self._caller, _NO_HEAD)
+        self._exchange.refuse(refusal)
+
+    # -- what the exchange calls -----------------------------------------------------------
+
+    def send_interim(self, head: ResponseHead) -> None:
+        """Pass on a 1xx."""
+        self._out.append(_status_line(head) + render(head.headers) + b"\r\n")
+        self.flush()
+
+    def send_head(self, head: ResponseHead, extra: bytes, *, close: bool) -> None:
+        """Begin an answer, framed so that its end is certain (RFC 9112 §6.3)."""
+        request = self._request
+        close = close or not request.keep_alive
+        self._chunked = False
+        framing = b""
+        if head.length is None:
+            if request.version == "1.1":
+                self._chunked = True
+                framing = b"Transfer-Encoding: chunked\r\n"
+            else:
+                close = True
+        elif head.declared and not head.length:
+            framing = b"Content-Length: %b\r\n" % head.declared
+        elif head.status != 204 and head.status != 304 and request.method != "HEAD":
+            framing = b"Content-Length: %d\r\n" % head.length
+        self._answer_closes = close
+        if close:
+            framing += b"Connection: close\r\n"
+        elif request.version == "1.0":
+            framing += b"Connection: keep-alive\r\n"
+        self._out.append(
+            b"%b%b%b%b\r\n" % (_status_line(head), render(head.headers), extra, framing)
+        )
+
+    def send_body(self, data: bytes) -> None:
+        """More of the answer's body."""
+        self._out.append(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def end(self, trailers: Headers) -> None:
+        """The answer is complete."""
+        if self._chunked:
+            self._out.append(b"0\r\n%b\r\n" % render(trailers))
+        self.flush()
+
+    def flush(self) -> None:
+        """Let out what was said so far, as one write."""
+        out = self._out
+        if out:
+            data = out[0] if len(out) == 1 else b"".join(out)
+            out.clear()
+            self._transport.write(data)
+
+    def hold_request(self) -> None:
+        """Read no more for now."""
+        self._reader.held = True
+        self._set_reading(False)
+
+    def resume_request(self) -> None:
+        """Read on, first what was received already."""
+        self._reader.held = False
+        self._read_on()
+
+    def tunnel(self, head: ResponseHead) -> bytes:
+        """Answer 101; every byte after it is the new protocol's."""
+        self._tunnelling = True
+        self._out.append(
+            b"%b%bConnection: upgrade\r\nUpgrade: %b\r\n\r\n"
+            % (_status_line(head), render(head.headers), head.upgrade)
+        )
+        self.flush()
+        self._deadline.set(self._timeouts.tunnel)
+        self._reader.held = False
+        self._set_reading(True)
+        return self._reader.take_waiting()
+
+    def send_tunnelled(self, data: bytes) -> None:
+        """Bytes of the new protocol."""
+        self._deadline.set(self._timeouts.tunnel)
+        self._transport.write(data)
+
+    def finished(self, *, close: bool) -> None:
+        """The exchange is over: the next, or the end."""
+        self._exchange = None
+        if close or self._answer_closes or self._tunnelling or self._front.draining:
+            self._close()
+            return
+        self._reader.held = False
+        self._read_on()
+
+    def abort(self) -> None:
+        """The client must not take what it has for the whole answer."""
+        self._out.clear()
+        self._closing = True
+        self._transport.abortConnection()
+
+    # -- moving on -------------------------------------------------------------------------
+
+    def _read_on(self) -> None:
+        """Read what may be read: the rest of this request, or the requests after it.
+
+        Exchanges may end while they are being read, so this is a loop and never a recursion.
+        """
+        if self._reading_on:
+            return
+        self._reading_on = True
+        reader = self._reader
+        reader.pump()
+        while reader.request_ended and self._exchange is None and not self._closing:
+            reader.next()
+        self._reading_on = False
+        if not self._closing and not self._tunnelling:
+            # What was sent ahead waits here, and further bytes in the socket.
+            self._set_reading(not (reader.held or reader.waiting))
+            self._set_deadline()
+
+    def _set_reading(self, reading: bool) -> None:
+        if reading is self._reading:
+            return
+        self._reading = reading
+        if reading:
+            self._transport.resumeProducing()
+        else:
+            self._transport.pauseProducing()
+
+    def _close(self) -> None:
+        self.flush()
+        self._closing = True
+        self._deadline.clear()
+        self._transport.unregisterProducer()
+        self._transport.lingerConnection()
+
+    def drain(self) -> None:
+        """Close as soon as nothing is under way."""
+        if self._exchange is None and not self._closing:
+            self._close()
+
+    def _set_deadline(self) -> None:
+        timeouts, reader = self._timeouts, self._reader
+        if self._stuck:
+            self._deadline.set(timeouts.write)
+        elif self._tunnelling:
+            self._deadline.set(timeouts.tunnel)
+        elif self._exchange is not None:
+            waits_for_body = not (reader.held or reader.request_ended)
+            self._deadline.set(timeouts.request_body if waits_for_body else 0)
+        elif reader.between_requests:
+            self._deadline.set(timeouts.keep_alive)
+        elif not self._in_head:
+            self._in_head = True  # the clock for the head runs from its first byte
+            self._deadline.set(timeouts.request_head)
+
+    def _too_slow(self) -> None:
+        if self._stuck or self._tunnelling:
+            self._transport.abortConnection()
+        elif self._exchange is not None:
+            self._exchange.refuse(
+                Refuse(408, "timeout", "the request body came too slowly", close=True)
+            )
+        elif self._reader.between_requests:
+            self._close()
+        else:
+            self.request_refused(
+                Refuse(408, "timeout", "the request head came too slowly", close=True)
+            )
+
+    @property
+    def _transport(self) -> Any:
+        return self.transport
+
+    @property
+    def _timeouts(self) -> Any:
+        assert self._caller is not None
+        return self._caller.site.host.timeouts
+
+    @property
+    def _request(self) -> RequestHead:
+        assert self._exchange is not None
+        return self._exchange.head
+
+
+def _status_line(head: ResponseHead) -> bytes:
+    reason = head.reason or _REASONS.get(head.status, b"")
+    return b"HTTP/1.1 %d %b\r\n" % (head.status, reason)

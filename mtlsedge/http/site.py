@@ -1,0 +1,126 @@
+"""Values: what a request meets behind TLS. The host as HTTP sees it, and the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Protocol
+
+from mtlsedge import model
+from mtlsedge.http.access import AccessSession, AccessTokens
+from mtlsedge.http.origins import OriginGroup
+from mtlsedge.identity import Identity, PeerChain, Verdict
+from mtlsedge.names import covers
+from mtlsedge.ops.accesslog import AccessLog
+from mtlsedge.ops.deadlines import Deadlines
+from mtlsedge.policy.service_tokens import ServiceTokens
+from mtlsedge.policy.tree import HostPolicy, PolicyTree
+
+
+class RuleJudge(Protocol):
+    """Runs one verifier for a rule; ``trust.judge.ClientTrust`` is one."""
+
+    def judge(self, spec: str, peer: PeerChain, server_name: str) -> Any:
+        """A ``Verdict``, or a Deferred of one that never fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Everything that requests to one host have in common."""
+
+    host: model.Host
+    policy: PolicyTree
+    origins: OriginGroup
+    service_tokens: ServiceTokens
+    tokens: AccessTokens
+    judge: RuleJudge | None
+
+    def answers_to(self, name: str) -> bool:
+        """Whether a canonical name is one of this host's."""
+        return any(covers(pattern, name) for pattern in self.host.names)
+
+
+class Live(Protocol):
+    """A connection that can be asked to end when it may."""
+
+    def drain(self) -> None:
+        """Close as soon as nothing is under way."""
+
+
+@dataclass(slots=True)
+class Front:
+    """What every connection of one configuration shares.
+
+    ``now`` is the wall clock, in seconds since the epoch, for tokens and logs; ``connections``
+    are those that are open; once ``draining``, each closes after its present exchange.
+    """
+
+    sites: dict[str, Site]  # by the first name of the host
+    deadlines: Deadlines
+    log: AccessLog
+    now: Callable[[], float]
+    connections: set[Live] = field(default_factory=set)
+    draining: bool = False
+
+    def drain(self) -> None:
+        """Let every connection finish what it is doing, and close."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.drain()
+
+
+@dataclass(slots=True)
+class Caller:
+    """One client connection, as far as its requests are concerned.
+
+    Attributes:
+        server_name: what the client asked for in the handshake, canonical; "" if nothing.
+        headers: what the origin is told about the certificate, rendered once.
+        client_log, certificate_log, tls_log: this connection's part of each log line.
+        policy: of the server name; of the last Host where there was none.
+        verdicts: of verifiers that rules name, by their string.
+        sessions: by application name.
+    """
+
+    site: Site
+    front: Front
+    server_name: str
+    address: str
+    ip: IPv4Address | IPv6Address
+    port: int
+    identity: Identity
+    headers: bytes
+    client_log: str
+    certificate_log: str
+    tls_log: str
+    policy: HostPolicy | None = None
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    sessions: dict[str, AccessSession] = field(default_factory=dict)
+    _policy_of: str = ""
+    _forwarded: bytes = b""
+    _forwarded_for: str = ""
+
+    def policy_for(self, name: str) -> HostPolicy:
+        """The policy of a canonical server name."""
+        if self.policy is None or self._policy_of != name:
+            self.policy, self._policy_of = self.site.policy.for_host(name), name
+        return self.policy
+
+    def forwarded(self, name: str) -> bytes:
+        """The header lines that tell the origin whose connection this is (RFC 7239 §4)."""
+        if self._forwarded_for != name:
+            self._forwarded, self._forwarded_for = self._render_forwarded(name), name
+        return self._forwarded
+
+    def _render_forwarded(self, name: str) -> bytes:
+        node = f'"[{self.address}]"' if ":" in self.address else self.address
+        host = f'"[{name}]"' if ":" in name else name
+        lines = (
+            f"X-Forwarded-For: {self.address}\r\n"
+            f"X-Forwarded-Proto: https\r\n"
+            f"X-Forwarded-Host: {host.strip(chr(34))}\r\n"
+            f"X-Forwarded-Port: {self.port}\r\n"
+            f"Forwarded: for={node};host={host};proto=https\r\n"
+        )
+        return lines.encode("ascii") + self.headers

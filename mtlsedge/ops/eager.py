@@ -1,0 +1,30 @@
+"""What can leave at once? One write that tries the socket before it queues.
+
+Twisted's transports queue every write until the reactor comes round. For a proxy, which nearly
+always finds the socket writable, that is one turn of the loop and two system calls too many.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.abstract import FileDescriptor
+
+
+def write_eagerly(transport: FileDescriptor, data: bytes) -> None:
+    """``transport.write``, but what the socket takes now is sent now; the rest is queued."""
+    if not transport.connected or transport._writeDisconnected:
+        return
+    if _idle(transport):
+        sent = transport.writeSomeData(data)
+        if isinstance(sent, int):
+            if sent == len(data):
+                return
+            data = data[sent:]
+        # An error is left for the reactor's own attempt: a connection must not be lost while
+        # its protocol is in the middle of a write.
+    FileDescriptor.write(transport, data)
+
+
+def _idle(transport: FileDescriptor) -> bool:
+    nothing_queued = not transport._tempDataLen and transport.offset == len(transport.dataBuffer)
+    # A pull producer is asked for more by the queue running dry, so it needs the queue.
+    return nothing_queued and (transport.producer is None or transport.streamingProducer)

@@ -1,0 +1,44 @@
+"""What does ``twistd mtlsedge`` run? Options in, a service out."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from twisted.application.service import IService
+from twisted.python.usage import UsageError
+
+from mtlsedge.config.options import ServeOptions
+from mtlsedge.errors import ConfigurationError
+from mtlsedge.service import EdgeService
+from mtlsedge.trust.verifiers import find_verifier, help_verifiers
+
+
+def _print_verifiers() -> None:
+    sys.stdout.write(help_verifiers())
+
+
+def check_verifier(spec: str) -> None:
+    """Raise ``BadVerifier`` unless a verifier can be made of the string."""
+    find_verifier(spec)
+
+
+class Options(ServeOptions):
+    """The options of ``twistd mtlsedge``."""
+
+    print_verifiers = staticmethod(_print_verifiers)
+
+
+def makeService(options: Options) -> IService:
+    """The edge as a Twisted service.
+
+    Raises:
+        UsageError: the configuration was refused; its message lists every problem.
+    """
+    from twisted.internet import reactor
+
+    try:
+        configuration = options.configuration(check_verifier, time.time())
+    except ConfigurationError as error:
+        raise UsageError(str(error)) from None
+    return EdgeService(configuration, reactor)

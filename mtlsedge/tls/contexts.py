@@ -1,0 +1,99 @@
+"""What does the edge say in a handshake? One context per host, and the lobby they start in.
+
+Every connection begins in the *lobby*: a context with no certificate and no store, whose only
+work is to read the server name. OpenSSL copies its options, modes, protocol versions and
+verify callback when the connection is made, so those are set there; certificate, ciphers,
+store and CA names come from the host's context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL, crypto
+
+from mtlsedge import model
+from mtlsedge.openssl import NO_AUTO_CHAIN, on_server_name
+from mtlsedge.tls.hosts import TLSHost
+from mtlsedge.trust.judge import ClientTrust
+
+VerifyCallback = Callable[[SSL.Connection, crypto.X509, int, int, int], bool]
+
+_OP_PRIORITIZE_CHACHA = 0x200000  # ChaCha20 for clients that put it first: they have no AES
+_OPTIONS = (
+    SSL.OP_NO_COMPRESSION
+    | SSL.OP_NO_RENEGOTIATION
+    | SSL.OP_CIPHER_SERVER_PREFERENCE
+    | SSL.OP_SINGLE_ECDH_USE
+    | _OP_PRIORITIZE_CHACHA
+)
+_TLS13_CIPHERS = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+_TLS12_CIPHERS = (
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+    b"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+    b"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+)
+_SESSION_ID_CONTEXT = b"mtlsedge"
+_CHAIN_DEPTH = 10
+
+
+def build_lobby(
+    choose: Callable[[SSL.Connection], bool], verify: VerifyCallback, *, resumption: bool
+) -> SSL.Context:
+    """The context in which every connection starts.
+
+    ``resumption`` is whether any host allows it: a session made at one host can be resumed at
+    another, before the server name is even looked at, unless the lobby has none.
+    """
+    lobby = _context(resumption)
+    lobby.set_verify(SSL.VERIFY_NONE, verify)
+    on_server_name(lobby, choose)
+    return lobby
+
+
+def build_host(host: model.Host, trust: ClientTrust | None) -> TLSHost:
+    """The TLS side of one host.
+
+    Raises:
+        SSL.Error: OpenSSL refuses the certificate or the key (too weak, for instance).
+    """
+    resumption = host.resumption == "recheck"
+    require = host.handshake == "require"
+    context = _context(resumption)
+    _present(context, host.key_pair)
+    mode = SSL.VERIFY_NONE
+    if trust is not None:
+        mode = SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE
+        for authority in trust.authorities:
+            context.add_client_ca(authority)
+    if require and trust is not None:
+        mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+        store = context.get_cert_store()
+        assert store is not None
+        trust.fill(store)
+    return TLSHost(host.name, context, mode, trust, require, resumption)
+
+
+def _context(resumption: bool) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_options(_OPTIONS | (0 if resumption else SSL.OP_NO_TICKET))
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS | NO_AUTO_CHAIN)
+    context.set_cipher_list(_TLS12_CIPHERS)
+    context.set_tls13_ciphersuites(_TLS13_CIPHERS)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_session_id(_SESSION_ID_CONTEXT)
+    context.set_verify_depth(_CHAIN_DEPTH)
+    return context
+
+
+def _present(context: SSL.Context, key_pair: model.KeyPair) -> None:
+    leaf, *intermediates = x509.load_pem_x509_certificates(key_pair.certificate)
+    context.use_certificate(leaf)
+    for certificate in intermediates:
+        context.add_extra_chain_cert(certificate)
+    key = load_pem_private_key(key_pair.key, password=None)
+    context.use_privatekey(key)  # type: ignore[arg-type]  # of a kind that TLS can use, or it raises
+    context.check_privatekey()

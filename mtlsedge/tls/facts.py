@@ -1,0 +1,49 @@
+"""Values: what a handshake agreed on, and how one failed. For logs, never for decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from OpenSSL import SSL
+
+from mtlsedge.identity import ANONYMOUS, Identity
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeFacts:
+    """What was agreed on: ``TLSv1.3``, ``TLS_AES_128_GCM_SHA256``, ``X25519MLKEM768``."""
+
+    version: str = ""
+    cipher: str = ""
+    group: str = ""
+    resumed: bool = False
+
+    @classmethod
+    def of(cls, connection: SSL.Connection, resumed: bool) -> HandshakeFacts:
+        """The facts of a connection whose handshake is done."""
+        return cls(
+            connection.get_protocol_version_name(),
+            connection.get_cipher_name() or "",
+            connection.get_group_name() or "",
+            resumed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeFailure:
+    """One handshake that came to nothing, for the access log."""
+
+    client: str
+    port: int
+    server_name: str
+    reason: str
+    facts: HandshakeFacts = HandshakeFacts()
+    identity: Identity = ANONYMOUS
+
+
+def failure_text(error: SSL.Error) -> str:
+    """What OpenSSL says of a failed handshake, in its words and in one line."""
+    if isinstance(error, SSL.SysCallError):
+        return "the client went away during the handshake"
+    reasons = [reason for _, _, reason in error.args[0]] if error.args else []
+    return "; ".join(reasons) or "the client went away during the handshake"

@@ -1,0 +1,93 @@
+"""Who answers a handshake? Everything that the connections of one configuration share.
+
+A reload makes a new terminator beside the old one and swaps it on the port: connections keep
+the one that they began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from OpenSSL import SSL, crypto
+
+from mtlsedge.openssl import verify_error_text
+from mtlsedge.ops.deadlines import Deadlines
+from mtlsedge.tls.contexts import build_lobby
+from mtlsedge.tls.facts import HandshakeFailure
+from mtlsedge.tls.hosts import HostTable, TLSHost, enter
+
+
+class Newcomer(Protocol):
+    """What the handshake callbacks note on a connection; its transport reads it."""
+
+    host: TLSHost | None
+    server_name: str
+    refusal: str  # why the handshake was refused, for the log; "" if it was not
+    proved: dict[int, bytes]  # DER by depth, of a chain that OpenSSL verified
+
+
+class Terminator:
+    """The hosts of one configuration, and the lobby where their connections start.
+
+    Args:
+        hosts: by server name.
+        deadlines: for handshakes that stall.
+        handshake_timeout: seconds.
+        failed: told of every handshake that came to nothing.
+    """
+
+    def __init__(
+        self,
+        hosts: HostTable,
+        deadlines: Deadlines,
+        handshake_timeout: float,
+        failed: Callable[[HandshakeFailure], None],
+    ) -> None:
+        self.hosts = hosts
+        self.deadlines = deadlines
+        self.handshake_timeout = handshake_timeout
+        self.failed = failed
+        resumption = any(host.resumption for _, host in hosts.names)
+        self.lobby = build_lobby(self._choose, _verify, resumption=resumption)
+
+    def _choose(self, connection: SSL.Connection) -> bool:
+        """The SNI callback: enter the host that the ClientHello names, or refuse it."""
+        newcomer: Newcomer = connection.get_app_data()
+        raw = connection.get_servername()
+        newcomer.server_name, host = self.hosts.find(raw)
+        if host is None:
+            newcomer.refusal = (
+                "no server name was sent and there is no default_host"
+                if raw is None
+                else f"no host answers to the server name {raw.decode('ascii', 'replace')!r}"
+            )
+            return False
+        newcomer.host = host
+        enter(connection, host)
+        return True
+
+
+def _verify(
+    connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int
+) -> bool:
+    """The verify callback, once per certificate and error.
+
+    Hosts that record let every chain through, to be judged after the handshake. A host that
+    requires refuses here what OpenSSL could not verify, and then what its CRLs revoke.
+    """
+    newcomer: Newcomer = connection.get_app_data()
+    host = newcomer.host
+    if host is None:
+        return False
+    if not host.require or host.trust is None:
+        return True
+    if not ok:
+        newcomer.refusal = f"client certificate, depth {depth}: {verify_error_text(error)}"
+        return False
+    proved = newcomer.proved
+    proved[depth] = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+    if depth == 0 and not host.trust.admits([proved[at] for at in sorted(proved)]):
+        newcomer.refusal = "client certificate: revoked, or its revocation list is unusable"
+        return False
+    return True

@@ -1,0 +1,336 @@
+"""How do bytes become plaintext? A server transport whose TLS is a pyOpenSSL `Connection`.
+
+The `Connection` works on the socket itself, with no memory BIOs and no second protocol between
+(twice as cheap, measured). To the protocol above it is an ordinary Twisted transport: producers
+and consumers, ``loseConnection``, half-close, plus what only this edge knows: the host that was
+asked for and the identity that was proved.
+
+    accept -> handshake -> settle identity -> handshakeCompleted -> dataReceived ...
+
+Nothing reaches the protocol before its identity is settled (invariant 1).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, cast
+
+from OpenSSL import SSL, crypto
+from twisted.internet import main, tcp
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHandshakeListener
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mtlsedge.identity import ANONYMOUS, Identity
+from mtlsedge.openssl import was_resumed
+from mtlsedge.ops.eager import write_eagerly
+from mtlsedge.tls.facts import HandshakeFacts, HandshakeFailure, failure_text
+from mtlsedge.tls.hosts import TLSHost
+
+if TYPE_CHECKING:
+    from mtlsedge.tls.port import TLSPort
+
+_log = Logger()
+
+_RECORD = 16 * 1024
+"""Bytes: no TLS record carries more, so one read leaves nothing behind in OpenSSL."""
+
+_READS_PER_TURN = 8
+"""Full records read before other connections get their turn."""
+
+_LINGER_SECONDS = 5.0
+_LINGER_BYTES = 1 << 20
+
+
+class _State(Enum):
+    HANDSHAKE = auto()
+    SETTLING = auto()  # a verifier is still thinking
+    OPEN = auto()
+    LINGERING = auto()  # all is said; the client may still be sending
+
+
+class TLSServer(tcp.Server):
+    """One client's connection.
+
+    Attributes:
+        host: the host that the server name chose; None until the ClientHello is read.
+        server_name: its canonical name as the client sent it, "" if it sent none.
+        identity: what the client proved; settled before ``handshakeCompleted``.
+        facts: version, cipher and group of the handshake, for logs.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        protocol: Any,
+        client: tuple[Any, ...],
+        server: TLSPort,
+        sessionno: int,
+        reactor: Any,
+    ) -> None:
+        self._state = _State.HANDSHAKE
+        self._paused = False
+        self._retry_write = False
+        self._linger = False
+        self._lingered = 0
+        self.host: TLSHost | None = None
+        self.server_name = ""
+        self.identity: Identity = ANONYMOUS
+        self.facts = HandshakeFacts()
+        self.refusal = ""
+        self.proved: dict[int, bytes] = {}
+        self._server = server
+        self._terminator = server.terminator
+        self._tls = SSL.Connection(self._terminator.lobby, sock)
+        self._tls.set_accept_state()
+        self._tls.set_app_data(self)
+        tcp.Server.__init__(self, sock, protocol, client, server, sessionno, reactor)
+        self._deadline = self._terminator.deadlines.deadline(self._too_slow)
+        self._deadline.set(self._terminator.handshake_timeout)
+        server.opened()
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def doRead(self) -> Any:
+        """What the reactor calls when the socket has bytes for us."""
+        if self._state is _State.OPEN:
+            return self._read_plaintext()
+        if self._state is _State.HANDSHAKE:
+            return self._shake_hands()
+        if self._state is _State.LINGERING:
+            return self._discard()
+        return None
+
+    def _read_plaintext(self) -> Any:
+        for _ in range(_READS_PER_TURN):
+            try:
+                data = self._tls.recv(_RECORD)
+            except SSL.WantReadError:
+                break
+            except SSL.ZeroReturnError:
+                return main.CONNECTION_DONE
+            except SSL.WantWriteError:
+                self.startWriting()
+                break
+            except SSL.Error:
+                return main.CONNECTION_LOST
+            self.protocol.dataReceived(data)
+            if len(data) < _RECORD or self._paused or self.disconnecting or not self.connected:
+                break
+        if self._retry_write and self.connected:
+            self._retry_write = False
+            self.startWriting()
+        return None
+
+    def pauseProducing(self) -> None:
+        """Stop reading at once, also in the middle of a turn."""
+        self._paused = True
+        self.stopReading()
+
+    def resumeProducing(self) -> None:
+        """Read again; before the identity is settled, that is not the protocol's to say."""
+        self._paused = False
+        if self._state in (_State.OPEN, _State.HANDSHAKE) and not self.disconnecting:
+            self.startReading()
+
+    # -- the handshake ---------------------------------------------------------------------
+
+    def _shake_hands(self) -> Any:
+        try:
+            self._tls.do_handshake()
+        except SSL.WantReadError:
+            return None
+        except SSL.WantWriteError:
+            self.startWriting()
+            return None
+        except SSL.Error as error:
+            return self._fail(self.refusal or failure_text(error))
+        return self._settle()
+
+    def _settle(self) -> Any:
+        """Establish who this is, once, also when the session was resumed."""
+        host = self.host
+        if host is None:
+            return self._fail("no host was chosen")
+        resumed = was_resumed(self._tls)
+        self.facts = HandshakeFacts.of(self._tls, resumed)
+        if resumed and not host.resumption:
+            return self._fail("a session of another host was resumed")
+        if host.trust is None:
+            self._established(ANONYMOUS)
+            return None
+        leaf, sent = self._presented()
+        answer = host.trust.settle(leaf, sent, self.server_name)
+        if isinstance(answer, Deferred):
+            self._state = _State.SETTLING
+            self.stopReading()
+            answer.addCallbacks(self._established, self._settling_failed)
+            return None
+        self._established(answer)
+        return None
+
+    def _presented(self) -> tuple[bytes | None, list[bytes]]:
+        leaf = self._tls.get_peer_certificate()
+        if leaf is None:
+            return None, []
+        sent = self._tls.get_peer_cert_chain() or []
+        return _der(leaf), [_der(certificate) for certificate in sent]
+
+    def _established(self, identity: Identity) -> None:
+        if not self.connected:
+            return  # it went away while a verifier was thinking
+        self.identity = identity
+        if self.host is not None and self.host.require and not identity.verified:
+            self._report(f"{identity.reason.value}: {identity.detail}")
+            self.abortConnection()
+            return
+        thought = self._state is _State.SETTLING
+        self._state = _State.OPEN
+        self._deadline.clear()
+        if thought and not self._paused:
+            self.startReading()
+        if self._tempDataLen:
+            self.startWriting()
+        if IHandshakeListener.providedBy(self.protocol):
+            self.protocol.handshakeCompleted()
+        if not thought and self.connected and not self._paused and not self.disconnecting:
+            # Clients send their request right behind their Finished.
+            self._finish_turn(self._read_plaintext())
+
+    def _finish_turn(self, result: Any) -> None:
+        """Lose the connection for a reason that `_read_plaintext` gave inside another call."""
+        if result is not None and self.connected:
+            cast(Any, self.reactor).callLater(0, self._lose, Failure(result))
+
+    def _lose(self, reason: Failure) -> None:
+        if self.connected:
+            self.connectionLost(reason)
+
+    def _settling_failed(self, failure: Failure) -> None:
+        _log.failure("settling an identity failed; the connection is refused", failure)
+        self._report("internal error while the identity was settled")
+        self.abortConnection()
+
+    def _fail(self, reason: str) -> Exception:
+        self._report(reason)
+        return main.CONNECTION_LOST
+
+    def _report(self, reason: str) -> None:
+        self._terminator.failed(
+            HandshakeFailure(
+                client=str(self.client[0]),
+                port=cast(int, self.client[1]),
+                server_name=self.server_name,
+                reason=reason,
+                facts=self.facts,
+                identity=self.identity,
+            )
+        )
+
+    def _too_slow(self) -> None:
+        if self._state in (_State.HANDSHAKE, _State.SETTLING):
+            self._report("the handshake took too long")
+        self.abortConnection()
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send or queue plaintext; before the handshake is done it waits."""
+        if self._state is _State.OPEN:
+            write_eagerly(self, data)
+        elif self.connected and not self._writeDisconnected:
+            self._tempDataBuffer.append(data)
+            self._tempDataLen += len(data)
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """Send several pieces as one."""
+        self.write(b"".join(iovec))
+
+    def doWrite(self) -> Any:
+        """What the reactor calls when the socket takes bytes again."""
+        if self._state is _State.OPEN:
+            return super().doWrite()
+        self.stopWriting()
+        return self.doRead()  # OpenSSL wanted to write while it was reading
+
+    def writeSomeData(self, data: bytes) -> int | Any:
+        """Encrypt and send as much as the socket takes; see ``FileDescriptor``."""
+        sent = 0
+        view = memoryview(data)[: self.SEND_LIMIT]
+        try:
+            while sent < len(view):
+                sent += self._tls.send(view[sent:])
+        except SSL.WantWriteError:
+            pass
+        except SSL.WantReadError:
+            self._retry_write = True
+            self.stopWriting()
+        except SSL.Error:
+            return main.CONNECTION_LOST
+        return sent
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def loseConnection(self) -> None:
+        """Close once everything queued is sent (``ITransport.loseConnection``)."""
+        if self._state is _State.OPEN:
+            super().loseConnection()
+        else:
+            self.abortConnection()
+
+    def lingerConnection(self) -> None:
+        """Close as ``loseConnection`` does, but let the client finish sending first.
+
+        A socket closed with unread bytes sends a reset, which may destroy the last answer
+        before the client has read it.
+        """
+        self._linger = True
+        self.loseConnection()
+
+    def _postLoseConnection(self) -> Any:
+        try:
+            self._tls.shutdown()
+        except SSL.Error:
+            return main.CONNECTION_DONE
+        if not self._linger:
+            return main.CONNECTION_DONE
+        self._state = _State.LINGERING
+        self._deadline.set(_LINGER_SECONDS)
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            return main.CONNECTION_DONE
+        self.stopWriting()
+        self.startReading()
+        return None
+
+    def _discard(self) -> Any:
+        try:
+            data = self.socket.recv(64 * 1024)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return main.CONNECTION_LOST
+        self._lingered += len(data)
+        return None if data and self._lingered < _LINGER_BYTES else main.CONNECTION_DONE
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Let go of everything; the protocol hears of it once."""
+        if not hasattr(self, "socket"):
+            return
+        self._deadline.forget()
+        self._server.closed()
+        tcp.Server.connectionLost(self, reason)
+        # pyOpenSSL's object and ours hold each other; broken here, no collector is needed.
+        self._tls.set_app_data(None)
+
+    def getPeerCertificate(self) -> crypto.X509 | None:
+        """The leaf as it was presented, verified or not (``ISSLTransport``)."""
+        return self._tls.get_peer_certificate()
+
+
+def _der(certificate: crypto.X509) -> bytes:
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)

@@ -1,0 +1,44 @@
+"""What is worth remembering? A cache that is bounded by the number of its entries."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+LARGEST_CACHED = 16 * 1024
+"""Bytes of certificates that one entry may hold: a cache must not grow with its input."""
+
+
+class BoundedCache(Generic[K, V]):
+    """Keeps the ``limit`` entries that were used last."""
+
+    __slots__ = ("_entries", "_limit")
+
+    def __init__(self, limit: int) -> None:
+        self._entries: OrderedDict[K, V] = OrderedDict()
+        self._limit = limit
+
+    def get(self, key: K) -> V | None:
+        """The value kept under a key; None if it never was, or was pushed out."""
+        value = self._entries.get(key)
+        if value is not None:
+            self._entries.move_to_end(key)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        """Keep a value, pushing out the one that went unused for longest."""
+        self._entries[key] = value
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._limit:
+            self._entries.popitem(last=False)
+
+    def discard(self, key: K) -> None:
+        """Forget a key, if it is there."""
+        self._entries.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._entries)

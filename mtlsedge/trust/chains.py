@@ -1,0 +1,165 @@
+"""Does a certificate lead to one of a host's client CAs? Chains, built once per certificate.
+
+Built after the handshake and not in it, so that a full handshake, a resumed session and
+``mtlsedge explain`` are judged by the same lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from OpenSSL import crypto
+
+from mtlsedge.identity import Certificate, PeerChain, Reason
+from mtlsedge.trust.authorities import Authority
+from mtlsedge.trust.caches import LARGEST_CACHED, BoundedCache
+from mtlsedge.trust.certificates import NameKey, name_key, read_certificate
+from mtlsedge.trust.outcomes import Built, Failed, Path, moment
+from mtlsedge.trust.strength import weakness
+
+MOST_SENT = 16
+"""Intermediates that a client may send; one that sends more is refused."""
+
+LONGEST_CHAIN = 10
+"""Certificates in a verified chain, leaf and anchor included."""
+
+_CACHED = 1024  # chains, and leaves whose intermediates are remembered
+
+# X509_V_ERR_* of OpenSSL's X509_STORE_CTX_get_error(3); every other code makes a chain unfit.
+_REASONS = {
+    2: Reason.UNTRUSTED,  # unable to get issuer certificate
+    7: Reason.UNTRUSTED,  # certificate signature failure
+    9: Reason.NOT_YET_VALID,
+    10: Reason.EXPIRED,
+    18: Reason.UNTRUSTED,  # self-signed leaf
+    19: Reason.UNTRUSTED,  # self-signed certificate in chain
+    20: Reason.UNTRUSTED,  # unable to get local issuer certificate
+    21: Reason.UNTRUSTED,  # unable to verify the first certificate
+    27: Reason.UNTRUSTED,  # certificate not trusted
+    29: Reason.UNTRUSTED,  # subject issuer mismatch
+    30: Reason.UNTRUSTED,  # authority and subject key identifier mismatch
+    31: Reason.UNTRUSTED,  # authority and issuer serial number mismatch
+}
+
+_Key = tuple[bytes, ...]
+
+
+class ChainBuilder:
+    """Builds and remembers chains to the client CAs of one host.
+
+    ``now`` gives seconds since the epoch. What verified is remembered until a certificate of
+    its chain expires; what did not is judged again each time, so that strangers cannot push
+    out those who are known.
+    """
+
+    def __init__(self, authorities: Sequence[Authority], now: Callable[[], float]) -> None:
+        self._now = now
+        self._by_subject: dict[NameKey, list[Authority]] = {}
+        for authority in authorities:
+            for subject in authority.subjects:
+                self._by_subject.setdefault(subject, []).append(authority)
+        self._order = {authority: at for at, authority in enumerate(authorities)}
+        self._built: BoundedCache[_Key, Built] = BoundedCache(_CACHED)
+        self._intermediates: BoundedCache[str, tuple[Certificate, ...]] = BoundedCache(_CACHED)
+
+    def build(self, peer: PeerChain) -> Built | Failed:
+        """The chains from a peer's leaf to the host's client CAs, or why there is none.
+
+        Where the peer sent nothing but its leaf, as in a resumed session, the intermediates
+        that verified with this leaf before are tried: whether they are sent or remembered, it
+        is their signatures that count.
+        """
+        key = (peer.leaf.der, *[each.der for each in peer.sent])
+        known = self._built.get(key)
+        now = self._now()
+        if known is not None:
+            if now < known.until:
+                return known
+            self._built.discard(key)
+        built = self._build(peer, now)
+        if isinstance(built, Built):
+            self._remember(key, peer.leaf, built)
+        return built
+
+    def _build(self, peer: PeerChain, now: float) -> Built | Failed:
+        if len(peer.sent) > MOST_SENT:
+            return Failed(
+                Reason.UNFIT, f"{len(peer.sent)} intermediates were sent; {MOST_SENT} are the most"
+            )
+        leaf = peer.leaf
+        helpers = peer.sent or self._intermediates.get(leaf.fingerprint_sha256) or ()
+        candidates = self._candidates(leaf, helpers)
+        if not candidates:
+            return Failed(Reason.UNTRUSTED, _stranger(leaf, helpers))
+        try:
+            subject = crypto.load_certificate(crypto.FILETYPE_ASN1, leaf.der)
+            links = [crypto.load_certificate(crypto.FILETYPE_ASN1, h.der) for h in helpers]
+        except crypto.Error as error:
+            return Failed(Reason.UNFIT, f"OpenSSL cannot read a certificate: {error}")
+        outcomes = [_attempt(authority, subject, links, now) for authority in candidates]
+        paths = tuple(outcome for outcome in outcomes if isinstance(outcome, Path))
+        if paths:
+            return Built(paths, min(c.not_after for path in paths for c in path.chain))
+        return _telling([outcome for outcome in outcomes if isinstance(outcome, Failed)])
+
+    def _candidates(self, leaf: Certificate, helpers: Sequence[Certificate]) -> list[Authority]:
+        """The client CAs that a chain could end at, by the names in it, in the host's order.
+
+        A host may have a thousand client CAs; a chain is tried against those it mentions.
+        """
+        mentioned = {name_key(leaf.x509.subject), name_key(leaf.x509.issuer)}
+        mentioned.update(name_key(helper.x509.issuer) for helper in helpers)
+        found = {a for name in mentioned for a in self._by_subject.get(name, ())}
+        return sorted(found, key=self._order.__getitem__)
+
+    def _remember(self, key: _Key, leaf: Certificate, built: Built) -> None:
+        if sum(map(len, key)) <= LARGEST_CACHED:
+            self._built.put(key, built)
+        between = {c.der: c for path in built.paths for c in path.chain[1:-1]}
+        if between and sum(map(len, between)) <= LARGEST_CACHED:
+            self._intermediates.put(leaf.fingerprint_sha256, tuple(between.values()))
+
+
+def _attempt(
+    authority: Authority, leaf: crypto.X509, links: list[crypto.X509], now: float
+) -> Path | Failed:
+    try:
+        ders = authority.chain(leaf, links, now)
+    except crypto.X509StoreContextError as error:
+        return _failure(error)
+    if ders[-1] not in authority.anchors:
+        return Failed(Reason.UNTRUSTED, "the chain ends at no anchor", len(ders) - 1)
+    if len(ders) > LONGEST_CHAIN:
+        return Failed(
+            Reason.UNFIT, f"the chain has {len(ders)} certificates; {LONGEST_CHAIN} are the most"
+        )
+    # All of these were read before, as the peer's or the operator's: none can be unreadable.
+    chain = tuple(read_certificate(der) for der in ders)
+    return weakness(chain) or Path(authority.name, chain)
+
+
+def _failure(error: crypto.X509StoreContextError) -> Failed:
+    code, depth, words = error.errors
+    reason = _REASONS.get(code, Reason.UNFIT)
+    try:
+        certificate = read_certificate(
+            crypto.dump_certificate(crypto.FILETYPE_ASN1, error.certificate)
+        )
+    except (ValueError, crypto.Error):
+        return Failed(reason, words, depth)
+    when = ""
+    if reason is Reason.EXPIRED:
+        when = f" at {moment(certificate.not_after)}"
+    elif reason is Reason.NOT_YET_VALID:
+        when = f" until {moment(certificate.not_before)}"
+    return Failed(reason, f"{certificate.subject}: {words}{when}", depth)
+
+
+def _stranger(leaf: Certificate, helpers: Sequence[Certificate]) -> str:
+    sent = f" and {len(helpers)} intermediates that were sent" if helpers else ""
+    return f"issued by {leaf.issuer}{sent}, which lead to none of this host's client CAs"
+
+
+def _telling(failures: Sequence[Failed]) -> Failed:
+    """Of several failures the one that says most: a chain that was found and not good enough."""
+    return next((f for f in failures if f.reason is not Reason.UNTRUSTED), failures[0])

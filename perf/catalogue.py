@@ -1,0 +1,195 @@
+"""Which servers can be measured, and how is each one started? The settings are in ``peers/``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from perf.keys import CLIENT_NAME, KeyFiles
+
+LogStyle = Literal["like", "short"]
+"""Access logs of peers: ``like`` the edge's own lines, or their own ``short`` default."""
+
+ROOT = Path(__file__).resolve().parent.parent
+_TEMPLATES = Path(__file__).resolve().parent / "peers"
+_PLACE = re.compile(r"@([a-z_]+)@")
+
+
+class Unavailable(Exception):
+    """A server that cannot be measured here; the text says what to install."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A server that we know how to start.
+
+    ``template`` is rendered to a file of the same name; ``@config@`` in ``arguments`` is its
+    path. ``log`` is the access log's name in the run's directory, where there is one;
+    ``must_set`` the cookie without which something that should be on is off.
+    """
+
+    name: str
+    program: str
+    package: str
+    template: str
+    arguments: tuple[str, ...]
+    version_option: str = ""
+    log: str = ""
+    must_set: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def path(self) -> str:
+        """The program's path: beside this Python first, then on PATH and in /usr/sbin."""
+        beside = Path(sys.executable).with_name(self.program)
+        if beside.exists():
+            return str(beside)
+        found = shutil.which(self.program, path=os.environ.get("PATH", "") + ":/usr/sbin")
+        if found is None:
+            raise Unavailable(f"{self.name}: no {self.program} here; install {self.package}")
+        return found
+
+    def version(self) -> str:
+        """What the program says of its own version, in one line."""
+        if not self.version_option:
+            return _python_versions()
+        done = subprocess.run(
+            [self.path(), self.version_option], capture_output=True, text=True, check=False
+        )
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        return lines[0] if lines else "unknown"
+
+
+EDGE = Kind(
+    name="edge",
+    program="twistd",
+    package="this project (pip install -e .)",
+    template="edge.toml",
+    arguments=("--nodaemon", "--pidfile=", "mtlsedge", "--config", "@config@"),
+    log="access.log",
+    must_set="CF_Authorization",
+    environment={"PYTHONPATH": str(ROOT)},
+)
+
+ORIGIN = Kind(
+    name="origin",
+    program="nginx",
+    package="Debian's nginx",
+    template="origin.conf",
+    arguments=("-p", "@directory@", "-e", "@directory@/error.log", "-c", "@config@"),
+    version_option="-v",
+)
+
+PEERS: Mapping[str, Kind] = {
+    "nginx": Kind(
+        name="nginx",
+        program="nginx",
+        package="Debian's nginx",
+        template="nginx.conf",
+        arguments=("-p", "@directory@", "-e", "@directory@/error.log", "-c", "@config@"),
+        version_option="-v",
+        log="access.log",
+    ),
+    "haproxy": Kind(
+        name="haproxy",
+        program="haproxy",
+        package="Debian's haproxy",
+        template="haproxy.cfg",
+        arguments=("-db", "-f", "@config@"),
+        environment={"OPENSSL_CONF": str(_TEMPLATES / "haproxy-openssl.cnf")},
+        version_option="-v",
+        log="stdout.log",
+    ),
+    "caddy": Kind(
+        name="caddy",
+        program="caddy",
+        package="Debian's caddy",
+        template="caddy.json",
+        arguments=("run", "--config", "@config@"),
+        version_option="version",
+        log="access.log",
+        environment={"GOMAXPROCS": "1", "HOME": "@directory@"},
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is the same for all servers of one run, and the directory and port that are not."""
+
+    directory: Path
+    port: int
+    origin_port: int
+    name: str
+    keys: KeyFiles | None = None
+    log_style: LogStyle = "like"
+
+    def places(self) -> dict[str, str]:
+        """The values of the templates' ``@places@``."""
+        values = {
+            "directory": str(self.directory),
+            "port": str(self.port),
+            "origin_port": str(self.origin_port),
+            "name": self.name,
+            "client_name": CLIENT_NAME,
+            "nginx_user": f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else "",
+            "log_style": self.log_style,
+        }
+        if self.keys is not None:
+            values["server_cert"] = str(self.keys.server_cert)
+            values["server_key"] = str(self.keys.server_key)
+            values["server_pem"] = str(self.keys.server_pem)
+            values["client_ca"] = str(self.keys.client_ca)
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A command that is ready to run; its configuration is written."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: Path
+    log: Path | None
+
+
+def prepare(kind: Kind, setting: Setting) -> Launch:
+    """Write a server's configuration and say how to start it.
+
+    Raises:
+        Unavailable: the program is not installed.
+    """
+    places = setting.places()
+    config = setting.directory / kind.template
+    config.write_text(render((_TEMPLATES / kind.template).read_text(), places))
+    places["config"] = str(config)
+    return Launch(
+        argv=(kind.path(), *(render(argument, places) for argument in kind.arguments)),
+        environment={key: render(value, places) for key, value in kind.environment.items()},
+        directory=setting.directory,
+        log=setting.directory / kind.log if kind.log else None,
+    )
+
+
+def render(template: str, places: Mapping[str, str]) -> str:
+    """Fill in every ``@place@``; one that is not known is a ``KeyError``."""
+    return _PLACE.sub(lambda match: places[match[1]], template)
+
+
+def _python_versions() -> str:
+    names = ("mtlsedge", "Twisted", "pyOpenSSL", "cryptography", "httptools")
+    found = [f"Python {sys.version.split()[0]}"]
+    for name in names:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"{name} not installed")
+    return ", ".join(found)

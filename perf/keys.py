@@ -1,0 +1,147 @@
+"""Which keys do a measured server and its client have? Made afresh for every run.
+
+The client CA is never the CA of the server's certificate: a server that finds its own issuer
+among the client CAs does more work (or sends more) than one that does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+Algorithm = Literal["p256", "rsa2048", "rsa4096"]
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+CLIENT_NAME = "perf-client"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFiles:
+    """PEM files. ``*_pem`` hold certificate and key together.
+
+    ``stranger_pem`` is a client certificate that must be refused: its issuer has the name of
+    the client CA and another key.
+    """
+
+    server_ca: Path
+    server_cert: Path
+    server_key: Path
+    server_pem: Path
+    client_ca: Path
+    client_pem: Path
+    stranger_pem: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    certificate: x509.Certificate
+    key: PrivateKey
+
+
+def make_keys(directory: Path, algorithm: Algorithm, server_name: str) -> KeyFiles:
+    """Write the keys of one run; ``rsa4096`` is for the client and its CA, the server has 2048."""
+    server = "rsa2048" if algorithm == "rsa4096" else algorithm
+    server_ca = _authority("perf server CA", server)
+    client_ca = _authority("perf client CA", algorithm)
+    served = _leaf(server_ca, server_name, server, ExtendedKeyUsageOID.SERVER_AUTH)
+    client = _leaf(client_ca, CLIENT_NAME, algorithm, ExtendedKeyUsageOID.CLIENT_AUTH)
+    impostor_ca = _authority("perf client CA", "p256")
+    stranger = _leaf(impostor_ca, CLIENT_NAME, "p256", ExtendedKeyUsageOID.CLIENT_AUTH)
+    return KeyFiles(
+        server_ca=_write(directory / "server-ca.pem", _pem(server_ca)),
+        server_cert=_write(directory / "server.pem", _pem(served)),
+        server_key=_write(directory / "server-key.pem", _key_pem(served)),
+        server_pem=_write(directory / "server-both.pem", _pem(served) + _key_pem(served)),
+        client_ca=_write(directory / "client-ca.pem", _pem(client_ca)),
+        client_pem=_write(directory / "client-both.pem", _pem(client) + _key_pem(client)),
+        stranger_pem=_write(directory / "stranger-both.pem", _pem(stranger) + _key_pem(stranger)),
+    )
+
+
+def _new_key(algorithm: Algorithm) -> PrivateKey:
+    if algorithm == "p256":
+        return ec.generate_private_key(ec.SECP256R1())
+    return rsa.generate_private_key(65537, 4096 if algorithm == "rsa4096" else 2048)
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _builder(subject: str, issuer: str, key: PrivateKey) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(subject))
+        .issuer_name(_name(issuer))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=90))
+    )
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _authority(name: str, algorithm: Algorithm) -> _Issued:
+    key = _new_key(algorithm)
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    builder = (
+        _builder(name, name, key)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(identifier, critical=False)
+    )
+    return _Issued(builder.sign(key, hashes.SHA256()), key)
+
+
+def _leaf(ca: _Issued, name: str, algorithm: Algorithm, purpose: x509.ObjectIdentifier) -> _Issued:
+    key = _new_key(algorithm)
+    issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key())
+    issuer = ca.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+    builder = (
+        _builder(name, str(issuer), key)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(issuer_key, critical=False)
+    )
+    return _Issued(builder.sign(ca.key, hashes.SHA256()), key)
+
+
+def _pem(issued: _Issued) -> bytes:
+    return issued.certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _key_pem(issued: _Issued) -> bytes:
+    return issued.key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _write(path: Path, content: bytes) -> Path:
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+    return path

@@ -1,0 +1,217 @@
+"""How does one process keep many connections busy and spend next to nothing itself?
+
+Each loop is an epoll over TLS connections with prebuilt bytes to send. An operation counts
+only when its answer was ``HTTP/1.1 200`` with the expected body; anything else is an error.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter_ns
+
+from OpenSSL import SSL
+
+from perf.client import (
+    FOUND,
+    STALL_SECONDS,
+    Failed,
+    check_begun,
+    check_whole,
+    client_context,
+    connect,
+    read_to_end,
+)
+from perf.values import Load
+
+_CHUNK = 4096
+_FAILURES = (OSError, SSL.Error, Failed)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a loop has counted: one latency in nanoseconds for every success."""
+
+    latencies: list[int] = field(default_factory=list)
+    errors: int = 0
+    first_error: str = ""
+
+    def fail(self, error: Exception) -> None:
+        """Count an operation that failed."""
+        self.errors += 1
+        if not self.first_error:
+            self.first_error = f"{type(error).__name__}: {error}"
+
+
+class _Operation:
+    __slots__ = ("answer", "shaken", "started", "tls")
+
+    def __init__(self, tls: SSL.Connection, started: int) -> None:
+        self.tls = tls
+        self.started = started
+        self.shaken = False
+        self.answer = b""
+
+
+class HandshakeLoop:
+    """Each operation: connect, full handshake, one request, its answer up to the end, close."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._request = load.request()
+        self._context = client_context(load)
+        self._epoll = select.epoll()
+        self._live: dict[int, _Operation] = {}
+
+    def run(self, seconds: float) -> Tally:
+        """Begin operations for so long, and wait for the last of them."""
+        tally = Tally()
+        until = perf_counter_ns() + int(seconds * 1e9)
+        for _ in range(self._load.connections):
+            self._begin(tally)
+        while self._live:
+            ready = self._epoll.poll(STALL_SECONDS)
+            if not ready:
+                self._give_up(tally)
+            for descriptor, _ in ready:
+                operation = self._live[descriptor]
+                if self._step(operation, tally):
+                    del self._live[descriptor]
+                    operation.tls.close()
+                    if perf_counter_ns() < until:
+                        self._begin(tally)
+        return tally
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        self._epoll.close()
+
+    def _begin(self, tally: Tally) -> None:
+        started = perf_counter_ns()
+        try:
+            tls = connect(self._load, self._context)
+        except _FAILURES as error:
+            tally.fail(error)
+            return
+        operation = _Operation(tls, started)
+        self._live[tls.fileno()] = operation
+        self._epoll.register(tls.fileno(), select.EPOLLIN)
+        self._step(operation, tally)
+
+    def _step(self, operation: _Operation, tally: Tally) -> bool:
+        """Do what can be done now; True when the operation is over, well or badly."""
+        tls = operation.tls
+        try:
+            if not operation.shaken:
+                tls.do_handshake()
+                operation.shaken = True
+                tls.send(self._request)
+                return False
+            piece, ended = read_to_end(tls, _CHUNK)
+            operation.answer += piece
+            if not ended:
+                return False
+            check_whole(operation.answer, self._load.body)
+        except SSL.WantReadError:
+            return False
+        except _FAILURES as error:
+            tally.fail(error)
+        else:
+            tally.latencies.append(perf_counter_ns() - operation.started)
+        return True
+
+    def _give_up(self, tally: Tally) -> None:
+        for operation in self._live.values():
+            tally.fail(TimeoutError(f"no progress for {STALL_SECONDS:.0f} s"))
+            operation.tls.close()
+        self._live.clear()
+
+
+class RequestLoop:
+    """Each operation: a request on a connection that was open and warm before, its answer."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._tail = b"\r\n\r\n" + load.body
+        self._epoll = select.epoll()
+        self._connections: dict[int, SSL.Connection] = {}
+        self._partial: dict[int, bytes] = {}
+        context = client_context(load)
+        for _ in range(load.connections):
+            tls = connect(load, context)
+            _shake(tls)
+            self._connections[tls.fileno()] = tls
+            self._epoll.register(tls.fileno(), select.EPOLLIN)
+
+    def run(self, seconds: float) -> Tally:
+        """Send for so long, one request per connection at a time, and await the last answers."""
+        tally = Tally()
+        request, connections = self._load.request(), self._connections
+        sent: dict[int, int] = {}
+        until = perf_counter_ns() + int(seconds * 1e9)
+        for descriptor, tls in connections.items():
+            sent[descriptor] = perf_counter_ns()
+            tls.send(request)
+        while sent:
+            ready = self._epoll.poll(STALL_SECONDS)
+            if not ready:
+                tally.fail(TimeoutError(f"no answer for {STALL_SECONDS:.0f} s"))
+                break
+            for descriptor, _ in ready:
+                try:
+                    if not self._answered(descriptor):
+                        continue
+                    now = perf_counter_ns()
+                    tally.latencies.append(now - sent.pop(descriptor))
+                    if now < until:
+                        sent[descriptor] = now
+                        connections[descriptor].send(request)
+                except _FAILURES as error:
+                    tally.fail(error)
+                    sent.pop(descriptor, None)
+                    self._drop(descriptor)
+        return tally
+
+    def close(self) -> None:
+        """Close every connection."""
+        for descriptor in tuple(self._connections):
+            self._drop(descriptor)
+        self._epoll.close()
+
+    def _answered(self, descriptor: int) -> bool:
+        """Read once; True when a whole answer of the kind that counts has arrived."""
+        try:
+            answer = self._connections[descriptor].recv(_CHUNK)
+        except SSL.WantReadError:
+            return False
+        if self._partial:
+            answer = self._partial.pop(descriptor, b"") + answer
+        if answer.startswith(FOUND) and answer.endswith(self._tail):
+            return True
+        check_begun(answer, self._load.body)
+        self._partial[descriptor] = answer
+        return False
+
+    def _drop(self, descriptor: int) -> None:
+        self._connections.pop(descriptor).close()
+        self._partial.pop(descriptor, None)
+
+
+def _shake(tls: SSL.Connection) -> None:
+    poll = select.poll()
+    poll.register(tls.fileno(), select.POLLIN)
+    while True:
+        try:
+            tls.do_handshake()
+        except SSL.WantReadError:
+            if not poll.poll(STALL_SECONDS * 1000):
+                raise TimeoutError("the handshake does not end") from None
+        else:
+            return
+
+
+LOOPS: dict[str, Callable[[Load], HandshakeLoop | RequestLoop]] = {
+    "handshakes": HandshakeLoop,
+    "requests": RequestLoop,
+}

@@ -1,0 +1,57 @@
+"""Values: what a run is to measure, as the command line says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from perf.catalogue import Kind, LogStyle
+from perf.keys import Algorithm
+from perf.values import TlsVersion, Workload
+
+Client = Literal["own", "ab"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server that somebody else runs.
+
+    Attributes:
+        address: host and port.
+        name: its TLS server name.
+        client_pem: certificate and key for the client; "" presents none.
+        ca: verifies the server; "" is this system's store.
+        pid: its main process, where it runs on this machine; 0 measures no CPU.
+    """
+
+    address: tuple[str, int]
+    name: str
+    client_pem: str
+    ca: str
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run.
+
+    ``subject`` is measured against the ``peers``: the edge, a target, or nobody.
+    """
+
+    workload: Workload
+    subject: Kind | Target | None
+    peers: tuple[Kind, ...]
+    algorithm: Algorithm = "p256"
+    tls: TlsVersion = "1.3"
+    group: str = "X25519"
+    rounds: int = 7
+    seconds: float = 3.0
+    warm_seconds: float = 0.5
+    connections: int = 8
+    name: str = "localhost"
+    path: str = "/perf"
+    log_style: LogStyle = "like"
+    client: Client = "own"
+    cookies: bool = False
+    directory: Path | None = None

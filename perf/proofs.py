@@ -1,0 +1,185 @@
+"""Is this server worth comparing? What must hold before a figure of its counts.
+
+Checked with Python's own ``ssl``, not with the load client: one kind of eyes for the proof and
+another for the load.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import ssl
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from perf.client import Failed, check_whole
+from perf.values import Load
+
+_PATIENCE = 5.0  # seconds: servers may write their log lines in blocks
+_CHUNK = 65536
+
+
+class NotComparable(Exception):
+    """A server that lets anyone in, resumes sessions, or does not log; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a server must hold to.
+
+    ``stranger_pem`` and ``log`` are None where that cannot be asked: a foreign ``--target``.
+    """
+
+    load: Load
+    server_ca: str
+    stranger_pem: str | None
+    log: Path | None
+    must_set: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was seen while the claims were checked."""
+
+    version: str
+    cipher: str
+    cookies: tuple[str, ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    raw: bytes
+    version: str
+    cipher: str
+    session: ssl.SSLSession | None
+    reused: bool
+
+    @property
+    def status(self) -> int:
+        words = self.raw.split(b" ", 2)
+        return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+
+
+def prove(claim: Claim) -> Facts:
+    """Check every claim by trying.
+
+    Raises:
+        NotComparable: one of them does not hold.
+    """
+    marker = f"/proof-{secrets.token_hex(8)}"
+    load = replace(claim.load, path=marker, cookie="") if claim.log else claim.load
+    load = replace(load, workload="handshakes")
+    context = _context(claim, load.client_pem)
+    try:
+        reply = _ask(load, context)
+    except OSError as error:
+        raise NotComparable(f"a good client is refused: {error!r}") from error
+    facts = _facts(reply)
+    if load.body:
+        try:
+            check_whole(reply.raw, load.body)
+        except Failed as error:
+            raise NotComparable(f"a good client is not answered as it should be: {error}") from None
+    if claim.must_set and not any(c.startswith(claim.must_set + "=") for c in facts.cookies):
+        raise NotComparable(f"the answer does not set the cookie {claim.must_set}")
+    _no_resumption(load, context, reply)
+    if claim.stranger_pem is not None:
+        _refuses(claim, load, "", "a client without a certificate")
+        _refuses(claim, load, claim.stranger_pem, "a certificate of another CA")
+    if claim.log is not None:
+        _logs(claim.log, marker.encode("ascii"))
+    return facts
+
+
+def log_lines(log: Path, at_least: int) -> int:
+    """How many lines a log has, once it has as many as it must or a few seconds have passed."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        lines = _count_lines(log)
+        if lines >= at_least or time.monotonic() > deadline:
+            return lines
+        time.sleep(0.2)
+
+
+def _context(claim: Claim, pem: str) -> ssl.SSLContext:
+    if claim.server_ca:
+        context = ssl.create_default_context(cafile=claim.server_ca)
+    else:
+        context = ssl.create_default_context()
+    version = ssl.TLSVersion.TLSv1_3 if claim.load.tls == "1.3" else ssl.TLSVersion.TLSv1_2
+    context.minimum_version = context.maximum_version = version
+    if pem:
+        context.load_cert_chain(pem)
+    return context
+
+
+def _ask(load: Load, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> _Reply:
+    with (
+        socket.create_connection(load.address, timeout=_PATIENCE) as raw,
+        context.wrap_socket(raw, server_hostname=load.name, session=session) as tls,
+    ):
+        tls.sendall(load.request())
+        answer = b""
+        while piece := tls.recv(_CHUNK):
+            answer += piece
+        cipher = tls.cipher()
+        return _Reply(
+            raw=answer,
+            version=tls.version() or "",
+            cipher=cipher[0] if cipher else "",
+            session=tls.session,
+            reused=bool(tls.session_reused),
+        )
+
+
+def _facts(reply: _Reply) -> Facts:
+    head, _, body = reply.raw.partition(b"\r\n\r\n")
+    fields = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    cookies = tuple(
+        value.strip().partition(b";")[0].decode("latin-1")
+        for name, _, value in fields
+        if name.lower() == b"set-cookie"
+    )
+    return Facts(reply.version, reply.cipher, cookies, body)
+
+
+def _no_resumption(load: Load, context: ssl.SSLContext, reply: _Reply) -> None:
+    if reply.session is None:
+        return
+    if reply.session.has_ticket:
+        raise NotComparable("it sends session tickets")
+    try:
+        again = _ask(load, context, reply.session)
+    except OSError as error:
+        raise NotComparable(
+            f"a client that offers its old session is cut off: {error!r}"
+        ) from error
+    if again.reused:
+        raise NotComparable("it resumes sessions")
+
+
+def _refuses(claim: Claim, load: Load, pem: str, who: str) -> None:
+    try:
+        reply = _ask(load, _context(claim, pem))
+    except (ssl.SSLError, ConnectionResetError, BrokenPipeError):
+        return  # refused in the handshake
+    if not 400 <= reply.status < 500:
+        raise NotComparable(f"{who} is not refused but gets {reply.raw[:60]!r}")
+
+
+def _logs(log: Path, marker: bytes) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not (log.exists() and marker in log.read_bytes()):
+        if time.monotonic() > deadline:
+            raise NotComparable(f"its access log {log.name} does not tell of a request")
+        time.sleep(0.1)
+
+
+def _count_lines(log: Path) -> int:
+    count = 0
+    with open(log, "rb") as file:
+        while block := file.read(1 << 20):
+            count += block.count(b"\n")
+    return count
