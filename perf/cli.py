@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(report.table(plan, measured, around))
     if options.json:
         Path(options.json).write_text(report.as_json(plan, measured, around))
+    for note in report.notes(measured):
+        print(f"NOTE: {note}")
     found = report.problems(measured)
     for problem in found:
         print(f"PROBLEM: {problem}")

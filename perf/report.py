@@ -79,6 +79,15 @@ def problems(measured: Sequence[Measured]) -> list[str]:
     return found
 
 
+def notes(measured: Sequence[Measured]) -> list[str]:
+    """What a reader should know of the servers."""
+    return [
+        f"{one.title} sends session tickets that it does not redeem, to its own cost"
+        for one in measured
+        if one.facts.idle_tickets
+    ]
+
+
 def _heading(plan: Plan, around: dict[str, Any]) -> list[str]:
     place = (
         f"server on core {around['server_core']}, load on {around['load_core']}, "
@@ -161,6 +170,7 @@ def _server(one: Measured) -> dict[str, Any]:
         "version": one.version,
         "tls": one.facts.version,
         "cipher": one.facts.cipher,
+        "idle_tickets": one.facts.idle_tickets,
         "cpu_clock_step_ns": one.resolution_ns,
         "cpu_us_per_operation": dataclasses.asdict(cpu) if cpu else None,
         "problem": one.problem,

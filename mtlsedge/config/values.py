@@ -6,6 +6,7 @@ stood at, and returns the value or raises ``Wrong`` with the remedy.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import string
@@ -133,10 +134,7 @@ def instant(value: object, place: Place) -> float:
     """Seconds since the epoch, from a date-time with an offset, a date (its first moment in
     UTC), a text of either (RFC 3339), or the number itself."""
     if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(text(value, place))
-        except ValueError as error:
-            raise Wrong(f"{show(value)} is not a time such as 2027-01-31T12:00:00Z") from error
+        value = _spelled_instant(text(value, place).strip())
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise Wrong(f"{show(str(value))} has no time zone; end it in Z, or +01:00")
@@ -218,6 +216,13 @@ def _spelled_duration(spelled: str) -> float:
         raise Wrong(f"{show(spelled)} is not a duration; write it as 250ms, 90s, 1h30m, 24h or 7d")
     parts = match.groupdict(default="0")
     return sum(float(parts[unit]) * length for unit, length in _UNIT_SECONDS.items())
+
+
+def _spelled_instant(spelled: str) -> date:
+    for read in (date.fromisoformat, datetime.fromisoformat):
+        with contextlib.suppress(ValueError):
+            return read(spelled)
+    raise Wrong(f"{show(spelled)} is not a time such as 2027-01-31T12:00:00Z")
 
 
 def _finite(value: float) -> float:

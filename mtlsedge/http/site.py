@@ -27,9 +27,10 @@ class RuleJudge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Everything that requests to one host have in common."""
+    """Everything that requests to one host have in common; those of its names with one trust."""
 
     host: model.Host
+    names: tuple[str, ...]  # canonical patterns
     policy: PolicyTree
     origins: OriginGroup
     service_tokens: ServiceTokens
@@ -38,7 +39,7 @@ class Site:
 
     def answers_to(self, name: str) -> bool:
         """Whether a canonical name is one of this host's."""
-        return any(covers(pattern, name) for pattern in self.host.names)
+        return any(covers(pattern, name) for pattern in self.names)
 
 
 class Live(Protocol):
@@ -56,7 +57,7 @@ class Front:
     are those that are open; once ``draining``, each closes after its present exchange.
     """
 
-    sites: dict[str, Site]  # by the first name of the host
+    sites: dict[str, Site]  # by the first of its names
     deadlines: Deadlines
     log: AccessLog
     now: Callable[[], float]

@@ -13,7 +13,6 @@ from mtlsedge import model
 from mtlsedge.http.origins import Origin, OriginGroup, OriginSettings
 from mtlsedge.ops.deadlines import Deadlines
 
-
 _NO_TIMEOUT = 365 * 86400.0  # endpoints know no "for ever"
 
 

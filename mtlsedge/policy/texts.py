@@ -53,8 +53,11 @@ def canonical_name(text: str) -> str:
     Raises:
         ValueError: it is no distinguished name, so that no issuer could ever equal it.
     """
+    closed = re.sub(r"(?<!\\),\s+", ",", text)  # people write a blank behind the comma
     try:
-        name = x509.Name.from_rfc4514_string(text, dict(_ATTRIBUTES))
+        name = x509.Name.from_rfc4514_string(closed, dict(_ATTRIBUTES))
+        if not name.rdns:
+            raise ValueError("empty")
     except (ValueError, KeyError) as error:
         raise ValueError(
             f"{text!r} is not a distinguished name; write it as the access log shows issuers"

@@ -53,8 +53,8 @@ def build_lobby(
     return lobby
 
 
-def build_host(host: model.Host, trust: ClientTrust | None) -> TLSHost:
-    """The TLS side of one host.
+def build_host(name: str, host: model.Host, trust: ClientTrust | None) -> TLSHost:
+    """The TLS side of one host, or of those of its names that ``name`` stands for.
 
     Raises:
         SSL.Error: OpenSSL refuses the certificate or the key (too weak, for instance).
@@ -73,7 +73,7 @@ def build_host(host: model.Host, trust: ClientTrust | None) -> TLSHost:
         store = context.get_cert_store()
         assert store is not None
         trust.fill(store)
-    return TLSHost(host.name, context, mode, trust, require, resumption)
+    return TLSHost(name, context, mode, trust, require, resumption)
 
 
 def _context(resumption: bool) -> SSL.Context:

@@ -21,7 +21,7 @@ class TLSHost:
     """What the handshake needs to know of one host.
 
     Attributes:
-        name: the host's first name, by which the rest of the edge finds it.
+        name: the first of its names, by which the rest of the edge finds it.
         verify_mode: pyOpenSSL's ``VERIFY_*`` flags for its connections.
         trust: who judges client certificates; None where the host asks for none.
         require: refuse in the handshake, with an alert, what does not verify.

@@ -55,10 +55,10 @@ class TLSPort(tcp.Port):
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def open_port(
-    reactor: Any, listen: Listen, factory: IProtocolFactory, terminator: Terminator, limit: int
-) -> TLSPort:
+def open_port(reactor: Any, listen: Listen, factory: IProtocolFactory, limit: int) -> TLSPort:
     """A port that is listening on what the operator wrote, or on the socket that was inherited.
+
+    Its ``terminator`` must be set before the reactor runs.
 
     Raises:
         CannotListenError: the address is taken or not ours.
@@ -68,7 +68,6 @@ def open_port(
         port = _inherit(reactor, listen.descriptor, factory)
     else:
         port = TLSPort(listen.port, factory, _BACKLOG, listen.host, reactor)
-    port.terminator = terminator
     port.limit = limit
     port.startListening()
     return port

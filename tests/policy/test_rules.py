@@ -22,7 +22,9 @@ def compiled(source: RuleSet, *groups: Group) -> CompiledRules:
 
 @pytest.mark.parametrize(
     ("include", "require", "exclude"),
-    product(product([YES, NO], repeat=2), [(), (YES,), (NO,), (YES, NO)], [(), (YES,), (NO,)]),
+    list(
+        product(product([YES, NO], repeat=2), [(), (YES,), (NO,), (YES, NO)], [(), (YES,), (NO,)])
+    ),
 )
 def test_any_of_include_all_of_require_none_of_exclude(include, require, exclude) -> None:  # type: ignore[no-untyped-def]
     """Every combination of true and false rules."""

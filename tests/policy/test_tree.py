@@ -43,7 +43,7 @@ def governing(tree: PolicyTree, path: str, host: str = HOST) -> str:
         ("/%40x", ["/@x", "/%40x"], ["/%2540y"]),
         ("/a|b", ["/a%7Cb", "/a%7cb"], ["/ab"]),
         ("/v%2A", ["/v*"], ["/v1"]),
-        ("/%61lpha".replace("%61", "a"), ["/%61lpha", "/x/../alpha", "/./alpha"], []),
+        ("/alpha", ["/%61lpha", "/x/../alpha", "/./alpha", "/../alpha"], ["/alpha/.."]),
     ],
 )
 def test_a_pattern_covers(pattern: str, covered: list[str], not_covered: list[str]) -> None:
@@ -160,28 +160,26 @@ def test_a_path_that_an_origin_may_take_for_anothers_is_refused(path: str, readi
     with pytest.raises(AmbiguousPath) as caught:
         governing(tree, path)
     assert isinstance(caught.value, BadTarget)
+    if reading == "loosely":
+        assert () == read_path(path.encode()).readings
+    else:
+        assert reading in read_path(path.encode()).readings
 
 
 @pytest.mark.parametrize(
     ("path", "governs"),
     [
-        ("/admin;x/y", "/admin/y"),
         ("/admin/a%2fb", "/admin"),
         ("/admin/a;b=c//d", "/admin"),
         ("/files/a%2Fb%20c", ""),
         ("/Files", ""),
-        ("/admin/..;/admin", "/admin"),
+        ("/admin/..%5cadmin", "/admin"),
         ("/admin/%2e%2e%2fadmin", "/admin"),
     ],
 )
 def test_a_path_is_refused_only_where_the_difference_matters(path: str, governs: str) -> None:
     """Readings that fall under the same application, or all under none, hurt nobody."""
-    tree = tree_of("/admin")
-    if governs == "/admin/y":
-        with pytest.raises(AmbiguousPath):
-            governing(tree, path)
-    else:
-        assert governs == governing(tree, path)
+    assert governs == governing(tree_of("/admin"), path)
 
 
 def test_spellings_that_the_operator_told_apart_are_told_apart() -> None:
@@ -197,15 +195,15 @@ def test_one_application_at_two_domains_is_never_ambiguous_with_itself() -> None
     """What matters is who governs, not by which of its patterns."""
     both = application("both", f"{HOST}/a", f"{HOST}/b")
     tree = PolicyTree([both])
-    assert "both" == governing(tree, "/a/..;/b")
+    assert "both" == governing(tree, "/a/..%2fb")
     with pytest.raises(AmbiguousPath):
-        governing(tree, "/c/..;/b")
+        governing(tree, "/c/..%2fb")
 
 
 def test_readings_are_weighed_also_when_they_come_from_elsewhere() -> None:
     """And the message names both applications and the reading."""
     host = tree_of("/a", "/b").for_host(HOST)
-    with pytest.raises(AmbiguousPath, match="'/a' .* '/b' .* '/b/x'"):
+    with pytest.raises(AmbiguousPath, match=r"'/a' .* '/b' .* '/b/x'"):
         host.governing(RequestPath("/a", "", ("/a/c", "/b/x")))
     with pytest.raises(AmbiguousPath, match="no application"):
         host.governing(RequestPath("/a", "", ("/c",)))

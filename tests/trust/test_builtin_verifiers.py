@@ -107,7 +107,7 @@ def test_uris(spec: str, name: str, accepted: bool) -> None:
 )
 def test_mailboxes(spec: str, name: str, accepted: bool) -> None:
     """RFC 5280 §7.5: the domain without case, the rest with it."""
-    assert accepted == san(spec, x509.RFC822Name(name))
+    assert accepted == san(spec, x509.RFC822Name._init_without_validation(name))
 
 
 @pytest.mark.parametrize(
