@@ -12,11 +12,15 @@ from typing import Any
 from OpenSSL import SSL, crypto
 from OpenSSL._util import ffi as _ffi
 from OpenSSL._util import lib as _lib
+from twisted.logger import Logger
+
+_log = Logger()
 
 NO_AUTO_CHAIN = 0x8
 """SSL_MODE_NO_AUTO_CHAIN: never build the server's own chain out of the client CAs' store."""
 
 _ALERT_UNRECOGNIZED_NAME = 112
+_ALERT_FATAL: int = _lib.SSL_TLSEXT_ERR_ALERT_FATAL
 
 
 def require_client_purpose(store: crypto.X509Store) -> None:
@@ -24,7 +28,8 @@ def require_client_purpose(store: crypto.X509Store) -> None:
 
     Without it a server's certificate, or one for signing mail, would pass for a client's.
     """
-    _lib.X509_STORE_set_purpose(store._store, _lib.X509_PURPOSE_SSL_CLIENT)
+    if _lib.X509_STORE_set_purpose(store._store, _lib.X509_PURPOSE_SSL_CLIENT) != 1:
+        raise crypto.Error("OpenSSL does not know the purpose of TLS clients")
 
 
 def was_resumed(connection: SSL.Connection) -> bool:
@@ -36,22 +41,22 @@ def on_server_name(context: SSL.Context, choose: Callable[[SSL.Connection], bool
     """Call ``choose`` once the ClientHello is read; False ends it with ``unrecognized_name``.
 
     pyOpenSSL's own method can refuse only by an exception, which it prints on standard error
-    for every stranger that knocks. Whatever ``choose`` raises ends the handshake too.
+    for every stranger that knocks. Whatever ``choose`` raises is logged and ends it too.
     """
 
     def wrapper(ssl: Any, alert: Any, _: Any) -> int:
         chosen = False
         try:
             chosen = choose(SSL.Connection._reverse_mapping[ssl])
-        finally:
-            if not chosen:
-                alert[0] = _ALERT_UNRECOGNIZED_NAME
-            # Also when `choose` raised: cffi reports it and returns `error`, which is fatal.
-        return 0 if chosen else _lib.SSL_TLSEXT_ERR_ALERT_FATAL
+        except Exception:
+            _log.failure("choosing a host by its server name failed; the client is refused")
+        if chosen:
+            return 0
+        alert[0] = _ALERT_UNRECOGNIZED_NAME
+        return _ALERT_FATAL
 
-    callback = _ffi.callback(
-        "int (*)(SSL *, int *, void *)", wrapper, error=_lib.SSL_TLSEXT_ERR_ALERT_FATAL
-    )
+    # What is worse than an Exception, cffi reports, and returns `error`.
+    callback = _ffi.callback("int (*)(SSL *, int *, void *)", wrapper, error=_ALERT_FATAL)
     # The context must hold the callback for as long as it lives, as pyOpenSSL's method does.
     context._tlsext_servername_callback = callback
     _lib.SSL_CTX_set_tlsext_servername_callback(context._context, callback)

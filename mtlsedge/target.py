@@ -133,41 +133,56 @@ def _decoded_again(path: str) -> str:
     return _normal_escapes(re.sub(r"%25(?=[0-9A-Fa-f]{2})", "%", path))
 
 
-# Octets in a path that some decoder makes a slash, a backslash or a dot: the plain escape, its
-# overlong UTF-8, and the look-alikes that compatibility forms and code pages map to it.
-_SLASH = re.compile("%2F|%C0%AF|%E0%80%AF|%F0%80%80%AF|%EF%BC%8F|%E2%88%95|%E2%81%84")
-_BACKSLASH = re.compile(
-    r"\\|%5C|%C1%9C|%E0%81%9C|%F0%80%81%9C|%EF%BC%BC|%EF%B9%A8|%E2%88%96|%C2%A5|%E2%82%A9"
-)
-_DOT = re.compile("%C0%AE|%E0%80%AE|%F0%80%80%AE|%EF%BC%8E|%EF%B9%92|%E2%80%A4")
-_TWO_DOTS = "%E2%80%A5"
+# What some decoder takes for a slash, a backslash or a dot: overlong UTF-8, and look-alikes
+# that compatibility forms and code pages map to it.
+_DISGUISES = {
+    "%2F": "%C0%AF|%E0%80%AF|%F0%80%80%AF|%EF%BC%8F|%E2%88%95|%E2%81%84",
+    "%5C": "%C1%9C|%E0%81%9C|%F0%80%81%9C|%EF%BC%BC|%EF%B9%A8|%E2%88%96|%C2%A5|%E2%82%A9",
+    ".": "%C0%AE|%E0%80%AE|%F0%80%80%AE|%EF%BC%8E|%EF%B9%92|%E2%80%A4",
+    "..": "%E2%80%A5",
+}
+_DISGUISED = {escape: plain for plain, all_ in _DISGUISES.items() for escape in all_.split("|")}
+_ANY_DISGUISE = re.compile("|".join(_DISGUISED))
+
+
+def _disguises_dropped(path: str) -> str:
+    return _ANY_DISGUISE.sub(lambda match: _DISGUISED[match[0]], path) if "%" in path else path
 
 
 def _slashes_decoded(path: str) -> str:
-    return _SLASH.sub("/", path) if "%" in path else path
+    return path.replace("%2F", "/")
+
+
+def _backslashes_decoded(path: str) -> str:
+    return path.replace("%5C", "\\")
 
 
 def _backslashes_turned(path: str) -> str:
     r"""``\`` is ``/`` to Windows and to URL parsers after WHATWG's standard."""
-    return _BACKSLASH.sub("/", path)
+    return path.replace("\\", "/")
 
 
-def _dots_decoded(path: str) -> str:
-    return _DOT.sub(".", path).replace(_TWO_DOTS, "..") if "%" in path else path
+def _semicolons_decoded(path: str) -> str:
+    return path.replace("%3B", ";")
 
 
 def _parameters_cut(path: str) -> str:
-    """Servlet containers drop ``;name=value`` from each segment, sometimes ``%3B`` too."""
-    return re.sub(r"(?:;|%3B)[^/]*", "", path) if ";" in path or "%3B" in path else path
+    """Servlet containers drop ``;name=value`` from each segment."""
+    return re.sub(r";[^/]*", "", path) if ";" in path else path
 
 
 def _cut_at_semicolon(path: str) -> str:
-    return re.split(r";|%3B", path, maxsplit=1)[0] or "/"
+    return path.partition(";")[0] or "/"
 
 
 def _cut_at_query(path: str) -> str:
-    """An origin that decodes before it splits takes ``%3F`` for a query, ``%23`` for a fragment."""
-    return re.split(r"%3F|%23", path, maxsplit=1)[0] or "/"
+    """An origin that decodes before it splits takes ``%3F`` for a query."""
+    return path.partition("%3F")[0] or "/"
+
+
+def _cut_at_fragment(path: str) -> str:
+    """And ``%23`` for a fragment."""
+    return path.partition("%23")[0] or "/"
 
 
 def _slashes_merged(path: str) -> str:
@@ -182,36 +197,51 @@ def _authority_cut(path: str) -> str:
     return slash + rest or "/"
 
 
-def _windows_names(path: str) -> str:
-    """Windows drops dots and spaces that end a name, and takes ``:$TYPE`` off it."""
-    if not re.search(r"(?:\.|%20)(?:/|\Z)|\$|%24", path):
-        return path
-    return "/".join([_windows_name(segment) for segment in path.split("/")])
+def _blanks_trimmed(path: str) -> str:
+    """Blanks that end a segment, trimmed: ``..%20`` is ``..`` then."""
+    return _in_each_segment(path, lambda name: name.rstrip(" ")) if "%20" in path else path
 
 
-def _windows_name(segment: str) -> str:
-    colon = re.search(":|%3A", segment)
-    if colon and re.search(r"\$|%24", segment[colon.end() :]):
-        segment = segment[: colon.start()]
-    # No raw space can be in a path, so a space may stand for its escape while tails are cut.
-    name = segment.replace("%20", " ").rstrip(" ")
-    if name not in (".", ".."):
-        name = name.rstrip(" .")
-    return name.replace(" ", "%20")
+def _streams_cut(path: str) -> str:
+    """Windows takes ``:name:$TYPE`` for a part of the file before it."""
+    return _in_each_segment(path, _file_of) if "$" in path or "%24" in path else path
+
+
+def _file_of(name: str) -> str:
+    colon = re.search(":|%3A", name)
+    if colon and re.search(r"\$|%24", name[colon.end() :]):
+        return name[: colon.start()]
+    return name
+
+
+def _tails_dropped(path: str) -> str:
+    """Windows drops dots and blanks that end a name."""
+    return _in_each_segment(path, lambda name: name if name in (".", "..") else name.rstrip(" ."))
+
+
+def _in_each_segment(path: str, change: Callable[[str], str]) -> str:
+    # No plain blank can be in a path, so one may stand for its escape meanwhile.
+    segments = path.replace("%20", " ").split("/")
+    return "/".join(map(change, segments)).replace(" ", "%20")
 
 
 _HABITS: tuple[Callable[[str], str], ...] = (
     _without_dots,
     _decoded_again,
+    _disguises_dropped,
     _slashes_decoded,
+    _backslashes_decoded,
     _backslashes_turned,
-    _dots_decoded,
+    _semicolons_decoded,
     _parameters_cut,
     _cut_at_semicolon,
     _cut_at_query,
+    _cut_at_fragment,
     _slashes_merged,
     _authority_cut,
-    _windows_names,
+    _blanks_trimmed,
+    _streams_cut,
+    _tails_dropped,
 )
 
 

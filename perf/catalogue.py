@@ -32,9 +32,10 @@ class Unavailable(Exception):
 class Kind:
     """A server that we know how to start.
 
-    ``template`` is rendered to a file of the same name; ``@config@`` in ``arguments`` is its
-    path. ``log`` is the access log's name in the run's directory, where there is one;
-    ``must_set`` the cookie without which something that should be on is off.
+    ``template`` is a file of ``peers/``, or elsewhere if absolute; rendered, it has the same
+    name in the run's directory, and ``@config@`` in ``arguments`` is its path. ``log`` is the
+    access log's name there, if any; ``must_set`` the cookie without which something that
+    should be on is off.
     """
 
     name: str
@@ -168,7 +169,7 @@ def prepare(kind: Kind, setting: Setting) -> Launch:
         Unavailable: the program is not installed.
     """
     places = setting.places()
-    config = setting.directory / kind.template
+    config = setting.directory / Path(kind.template).name
     config.write_text(render((_TEMPLATES / kind.template).read_text(), places))
     places["config"] = str(config)
     return Launch(

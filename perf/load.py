@@ -25,7 +25,7 @@ def run(load: Load) -> Sample:
     gc.collect()
     loop = LOOPS[load.workload](load)
     try:
-        loop.run(load.warm_seconds)
+        warm = loop.run(load.warm_seconds)
         time.sleep(SETTLE_SECONDS)
         server, origin = read_clock(load.server_pids), read_clock(load.origin_pids)
         client, wall = time.process_time_ns(), time.perf_counter_ns()
@@ -39,8 +39,8 @@ def run(load: Load) -> Sample:
     tally.latencies.sort()
     return Sample(
         operations=len(tally.latencies),
-        errors=tally.errors,
-        first_error=tally.first_error,
+        errors=warm.errors + tally.errors,  # what failed before has changed what came after
+        first_error=warm.first_error or tally.first_error,
         wall_ns=wall,
         server_cpu_ns=used_between(server, server_end),
         origin_cpu_ns=used_between(origin, origin_end),

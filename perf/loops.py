@@ -75,12 +75,8 @@ class HandshakeLoop:
             if not ready:
                 self._give_up(tally)
             for descriptor, _ in ready:
-                operation = self._live[descriptor]
-                if self._step(operation, tally):
-                    del self._live[descriptor]
-                    operation.tls.close()
-                    if perf_counter_ns() < until:
-                        self._begin(tally)
+                if self._step(descriptor, tally) and perf_counter_ns() < until:
+                    self._begin(tally)
         return tally
 
     def close(self) -> None:
@@ -94,13 +90,14 @@ class HandshakeLoop:
         except _FAILURES as error:
             tally.fail(error)
             return
-        operation = _Operation(tls, started)
-        self._live[tls.fileno()] = operation
-        self._epoll.register(tls.fileno(), select.EPOLLIN)
-        self._step(operation, tally)
+        descriptor = tls.fileno()
+        self._live[descriptor] = _Operation(tls, started)
+        self._epoll.register(descriptor, select.EPOLLIN)
+        self._step(descriptor, tally)
 
-    def _step(self, operation: _Operation, tally: Tally) -> bool:
+    def _step(self, descriptor: int, tally: Tally) -> bool:
         """Do what can be done now; True when the operation is over, well or badly."""
+        operation = self._live[descriptor]
         tls = operation.tls
         try:
             if not operation.shaken:
@@ -119,6 +116,8 @@ class HandshakeLoop:
             tally.fail(error)
         else:
             tally.latencies.append(perf_counter_ns() - operation.started)
+        del self._live[descriptor]
+        tls.close()
         return True
 
     def _give_up(self, tally: Tally) -> None:

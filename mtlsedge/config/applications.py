@@ -15,7 +15,7 @@ from mtlsedge.config.rules import Scope, read_rule_set
 from mtlsedge.config.values import choice, duration, many, text, visible
 from mtlsedge.errors import BadTarget
 from mtlsedge.model import Application, DecisionWord, Domain, Policy
-from mtlsedge.names import covers
+from mtlsedge.names import wildcard_of
 from mtlsedge.target import read_path
 
 _DAY = 86400.0
@@ -38,6 +38,8 @@ class ApplicationReader:
 
     def __init__(self, host_names: Iterable[str], scope: Scope) -> None:
         self._host_names = frozenset(host_names)
+        # A wildcard may stand for several hosts that are configured one by one.
+        self._served = self._host_names | {wildcard_of(name) for name in self._host_names}
         self._scope = scope
         self._name = Unique("logs know an application by its name, so give each its own")
         self._aud = Unique("a token for one application must not pass at another", visible)
@@ -75,9 +77,7 @@ class ApplicationReader:
 
     def _domain(self, value: object, place: Place) -> Domain:
         domain = read_domain(value, place)
-        if not any(covers(name, domain.host) for name in self._host_names) and not any(
-            covers(domain.host, name) for name in self._host_names
-        ):
+        if domain.host not in self._served and wildcard_of(domain.host) not in self._host_names:
             near = meant(domain.host, self._host_names)
             raise Wrong(f"{domain.host!r} is served by no [[host]]; {near}")
         other = self._domains.setdefault(domain, place.where)

@@ -20,13 +20,6 @@ from mtlsedge.names import canonical_pattern, covers
 SOON = 14 * 86400.0
 """Seconds before a certificate's end from which on the edge warns."""
 
-_UNREADABLE_EXTENSION = (
-    x509.ExtensionNotFound,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-    ValueError,
-)
-
 
 def key_pair(
     at_certificate: Place,
@@ -126,7 +119,7 @@ def _warn_of_names(
 def _san_patterns(leaf: x509.Certificate) -> list[str]:
     try:
         san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except _UNREADABLE_EXTENSION:
+    except Exception:  # there is none, or it cannot be read: either way it covers nothing
         return []
     patterns = [str(address) for address in san.get_values_for_type(x509.IPAddress)]
     for name in san.get_values_for_type(x509.DNSName):
@@ -140,7 +133,7 @@ def _san_patterns(leaf: x509.Certificate) -> list[str]:
 def _is_ca(certificate: x509.Certificate) -> bool:
     try:
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-    except _UNREADABLE_EXTENSION:
+    except Exception:  # there are none, or they cannot be read: not a CA's
         return False
     return constraints.value.ca
 

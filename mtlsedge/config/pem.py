@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -75,7 +74,7 @@ def private_key(content: FileContent) -> PrivateKey:
             f"{content.path} is encrypted, and nobody is there to type its passphrase; decrypt "
             "it with 'openssl pkey -in FILE -out NEW' and chmod 600"
         ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except Exception as error:  # as for certificates, below
         raise Wrong(f"{content.path} holds no usable private key: {_first_line(error)}") from error
     if not isinstance(key, PrivateKey):
         raise Wrong(f"{content.path} holds a key that cannot serve TLS; use EC, RSA or Ed25519")
@@ -101,7 +100,7 @@ def fits(certificate: x509.Certificate, key: PrivateKey) -> bool:
     """Whether the certificate is for this key."""
     try:
         return certificate.public_key() == key.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except Exception:  # a public key that cannot be read fits nothing
         return False
 
 
@@ -142,7 +141,7 @@ def _touched(crl: x509.CertificateRevocationList) -> x509.CertificateRevocationL
 def _parsed(parse: Callable[[bytes], T], data: bytes, what: str) -> T:
     try:
         return parse(data)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except Exception as error:  # cryptography raises a dozen kinds for what it cannot read
         raise Wrong(
             f"{what} cannot be read, it is damaged or not what it says: {_first_line(error)}"
         ) from error

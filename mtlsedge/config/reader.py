@@ -26,6 +26,8 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 _NO_KEYS: Mapping[str, object] = MappingProxyType({})
+_MOST_COMPARED = 500
+_MOST_LISTED = 40
 _INDEX = re.compile(r"\[[0-9]+\]")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}\Z")
 
@@ -172,11 +174,14 @@ def declared(data: Mapping[str, object], key: str) -> frozenset[str]:
 
 def meant(word: str, known: set[str] | frozenset[str]) -> str:
     """The end of a sentence about an unknown word: the nearest known one, or all of them."""
-    nearest = get_close_matches(word, sorted(known), n=1)
+    if not known:
+        return "none is defined"
+    # Comparing with every one of ten thousand hosts, for as many mistakes, would take hours.
+    nearest = get_close_matches(word, sorted(known), n=1) if len(known) <= _MOST_COMPARED else ()
     if nearest:
         return f"did you mean {nearest[0]!r}?"
-    listed = ", ".join(sorted(known)[:40])
-    return f"known are: {listed}" if listed else "none is defined"
+    more = "" if len(known) <= _MOST_LISTED else ", ..."
+    return f"known are: {', '.join(sorted(known)[:_MOST_LISTED])}{more}"
 
 
 def show(value: object) -> str:

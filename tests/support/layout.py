@@ -26,7 +26,7 @@ ROOMS = {
     "http": VALUES | {"policy", "session", "ops"},
 }
 """What each room may import, besides itself."""
-WIRING = frozenset({"service", "tap", "cli", "check", "demo", "__main__"})
+WIRING = frozenset({"assembly", "service", "tap", "cli", "check", "demo", "__main__"})
 MAY_PRINT = frozenset({"cli", "check", "demo"})
 NO_SYSTEM_TRUST = frozenset({"trust", "tls"})
 SYSTEM_TRUST = frozenset(

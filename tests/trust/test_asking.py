@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from trust_pki import authority, client, p256, peer
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
@@ -14,7 +15,6 @@ from zope.interface import implementer
 from mtlsedge.identity import Verdict
 from mtlsedge.interfaces import IVerifier
 from mtlsedge.trust.asking import VerifierCaller
-from trust_pki import authority, client, p256, peer
 
 PEER = peer(client("c", authority("Root", key=p256(0)), key=p256(1)))
 YES = Verdict(True, attributes={"team": "doors"})

@@ -8,12 +8,12 @@ from ipaddress import ip_address
 
 import pytest
 from cryptography import x509
+from trust_pki import authority, client, p256, peer
 
 from mtlsedge.identity import PeerChain, Verdict
 from mtlsedge.trust.chain_verifier import ChainFactory
 from mtlsedge.trust.pin_verifier import PinFactory
 from mtlsedge.trust.san_verifier import SanFactory
-from trust_pki import authority, client, p256, peer
 
 ROOT = authority("Root", key=p256(0))
 

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trust_pki import DAY, MOMENT, NOW, Minted, authority, client, mint, p256
 
 from mtlsedge.errors import BadCertificate
 from mtlsedge.trust import certificates
 from mtlsedge.trust.certificates import name_key, read_bundle, read_certificate
-from trust_pki import DAY, MOMENT, NOW, Minted, authority, client, mint, p256
 
 ROOT = authority("Root", key=p256(0))
 NAMES = [
@@ -87,9 +87,7 @@ def test_subject_text_cannot_move_a_cursor_or_end_a_line() -> None:
     """Control, format and separator characters are escaped as RFC 4514 escapes octets."""
     hostile = 'a\nb\x1b[2J\x00\u202ec\u2028d\x85e,f"é'
     got = client(dn((NameOID.COMMON_NAME, hostile)), ROOT, key=p256(1)).read
-    expected = (
-        "CN=a\\0Ab\\1B[2J\\00\\E2\\80\\AEc\\E2\\80\\A8d\\C2\\85e\\,f\\\"é"
-    )
+    expected = 'CN=a\\0Ab\\1B[2J\\00\\E2\\80\\AEc\\E2\\80\\A8d\\C2\\85e\\,f\\"é'
     assert expected == got.subject
     assert (hostile,) == got.common_names
     assert got.subject.isprintable()
@@ -175,9 +173,7 @@ GOOD = client(
 
 @settings(max_examples=1500, deadline=None)
 @given(
-    st.lists(
-        st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), min_size=1, max_size=4
-    )
+    st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), min_size=1, max_size=4)
 )
 @pytest.mark.filterwarnings("ignore")
 def test_a_mutated_certificate_is_read_or_refused(changes: list[tuple[int, int]]) -> None:

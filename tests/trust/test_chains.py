@@ -13,16 +13,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import NameOID
-
-from mtlsedge.errors import BadCertificate
-from mtlsedge.identity import PeerChain, Reason
-from mtlsedge.model import ClientCA
-from mtlsedge.trust import authorities, chains
-from mtlsedge.trust.authorities import Authority, is_self_signed, shared_authority
-from mtlsedge.trust.certificates import read_certificate
-from mtlsedge.trust.chains import ChainBuilder
-from mtlsedge.trust.outcomes import Built, Failed
-from support.needs import needs
 from trust_pki import (
     CLIENT,
     DAY,
@@ -39,6 +29,16 @@ from trust_pki import (
     p256,
     peer,
 )
+
+from mtlsedge.errors import BadCertificate
+from mtlsedge.identity import PeerChain, Reason
+from mtlsedge.model import ClientCA
+from mtlsedge.trust import authorities, chains
+from mtlsedge.trust.authorities import Authority, is_self_signed, shared_authority
+from mtlsedge.trust.certificates import read_certificate
+from mtlsedge.trust.chains import ChainBuilder
+from mtlsedge.trust.outcomes import Built, Failed
+from support.needs import needs
 
 ROOT = authority("Root", key=p256(0))
 OTHER = authority("Other", key=p256(2))
@@ -482,9 +482,7 @@ class Shop:
         ).public_bytes(serialization.Encoding.DER)
 
     def minted(self, pem: bytes) -> Minted:
-        key = serialization.load_pem_private_key(
-            (self._directory / "ca.key").read_bytes(), None
-        )
+        key = serialization.load_pem_private_key((self._directory / "ca.key").read_bytes(), None)
         return Minted(x509.load_pem_x509_certificate(pem), key)
 
     def _run(self, command: str) -> None:

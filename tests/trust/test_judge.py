@@ -8,16 +8,6 @@ from typing import Any
 
 import pytest
 from OpenSSL import crypto
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.task import Clock
-from zope.interface import implementer
-
-from mtlsedge.errors import BadCertificate, BadVerifier
-from mtlsedge.identity import ANONYMOUS, Identity, PeerChain, Reason, Verdict
-from mtlsedge.interfaces import IVerifier
-from mtlsedge.model import ClientCA
-from mtlsedge.trust.judge import ClientTrust
-from mtlsedge.trust.verifiers import find_verifier
 from trust_pki import (
     DAY,
     MOMENT,
@@ -34,6 +24,16 @@ from trust_pki import (
     pem,
     source,
 )
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from mtlsedge.errors import BadCertificate, BadVerifier
+from mtlsedge.identity import ANONYMOUS, Identity, PeerChain, Reason, Verdict
+from mtlsedge.interfaces import IVerifier
+from mtlsedge.model import ClientCA
+from mtlsedge.trust.judge import ClientTrust
+from mtlsedge.trust.verifiers import find_verifier
 
 ROOT = authority("Root", key=p256(0))
 OTHER = authority("Other", key=p256(2))
@@ -424,7 +424,9 @@ def in_handshake(judge: ClientTrust, leaf: Minted, *sent: Minted) -> bool:
 
 def test_the_handshakes_store_holds_all_client_cas_for_clients_only() -> None:
     """A chain of any of them passes, a server's certificate does not."""
-    judge = trust(client_ca(ROOT, name="a"), client_ca(MIDDLE, name="b"), client_ca(OTHER, name="c"))
+    judge = trust(
+        client_ca(ROOT, name="a"), client_ca(MIDDLE, name="b"), client_ca(OTHER, name="c")
+    )
     assert in_handshake(judge, LEAF)
     assert in_handshake(judge, LOW)
     assert in_handshake(judge, client("c", OTHER, key=p256(1)))
@@ -432,7 +434,9 @@ def test_the_handshakes_store_holds_all_client_cas_for_clients_only() -> None:
     assert not in_handshake(judge, client("c", ROOT, key=p256(1), usages=SERVER))
 
 
-def test_the_handshakes_store_has_no_systems_trust(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_the_handshakes_store_has_no_systems_trust(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
     """Invariant 2, for the store that OpenSSL itself judges by."""
     system = tmp_path / "system.pem"
     system.write_bytes(OTHER.pem)

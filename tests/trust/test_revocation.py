@@ -14,15 +14,6 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.logger import LogEvent, globalLogPublisher
-
-from mtlsedge.errors import BadCrl
-from mtlsedge.identity import Certificate, Reason
-from mtlsedge.model import CrlSource
-from mtlsedge.trust import revocation
-from mtlsedge.trust.crls import read_crls
-from mtlsedge.trust.outcomes import Failed
-from mtlsedge.trust.revocation import RevocationLists
 from trust_pki import (
     DAY,
     MOMENT,
@@ -36,6 +27,15 @@ from trust_pki import (
     pem,
     source,
 )
+from twisted.logger import LogEvent, globalLogPublisher
+
+from mtlsedge.errors import BadCrl
+from mtlsedge.identity import Certificate, Reason
+from mtlsedge.model import CrlSource
+from mtlsedge.trust import revocation
+from mtlsedge.trust.crls import read_crls
+from mtlsedge.trust.outcomes import Failed
+from mtlsedge.trust.revocation import RevocationLists
 
 ROOT = authority("Root", key=p256(0))
 MIDDLE = authority("Middle", ROOT, key=p256(3))
@@ -181,7 +181,7 @@ def test_a_list_by_another_signer_is_refused() -> None:
 
 
 def test_a_list_of_another_issuer_is_refused() -> None:
-    """The files were swapped; the message says whose list is missing, and where it was looked for."""
+    """The files were swapped: the message says whose list is missing, and from where."""
     detail = unusable(pem(crl(OTHER, [0xA1])))
     assert "no usable CRL of CN=Root: none of ca.crl holds a CRL of it" in detail
     assert "issue a new CRL" in detail
@@ -295,9 +295,7 @@ def test_a_list_without_next_update_is_refused() -> None:
 
 def test_lists_over_sha1_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """What can be forged proves nothing."""
-    monkeypatch.setattr(
-        "mtlsedge.trust.crls.weak_signature", lambda _: "it is signed over SHA1"
-    )
+    monkeypatch.setattr("mtlsedge.trust.crls.weak_signature", lambda _: "it is signed over SHA1")
     assert "signed over SHA1" in unusable(pem(crl(ROOT)))
 
 
@@ -370,9 +368,7 @@ def test_a_hundred_thousand_serials_load_at_once_and_cost_a_look_up() -> None:
         x509.RevokedCertificateBuilder(serial, moment.replace(tzinfo=None)).build()
         for serial in range(1 << 80, (1 << 80) + 100_000)
     ]
-    data = builder.sign(ROOT.key, hashes.SHA256()).public_bytes(
-        Encoding.DER
-    )
+    data = builder.sign(ROOT.key, hashes.SHA256()).public_bytes(Encoding.DER)
     start = time.process_time()
     lists = RevocationLists([source(data)], "require")
     assert None is lists.check(chain(GOOD, ROOT), NOW)

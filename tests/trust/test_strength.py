@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cryptography import x509
+from trust_pki import authority, client, key_usage, mint, p256
 
 from mtlsedge.trust.strength import weakness
-from trust_pki import authority, client, key_usage, mint, p256
 
 ROOT = authority("Root", key=p256(0))
 

@@ -26,9 +26,21 @@ NOW = 1_800_000_000.0
 
 MOMENT = datetime.fromtimestamp(NOW, UTC)
 DAY = timedelta(days=1)
+SHA256 = hashes.SHA256()
 CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
 SERVER = (ExtendedKeyUsageOID.SERVER_AUTH,)
 
+_KEY_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 _serials = iter(range(0x1000, 0xFFFFFF))
 
 
@@ -68,11 +80,7 @@ def name(common_name: str | None) -> x509.Name:
 
 def key_usage(*bits: str) -> x509.KeyUsage:
     """A key usage with these bits set."""
-    names = (
-        "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
-        "key_cert_sign crl_sign encipher_only decipher_only"
-    ).split()
-    return x509.KeyUsage(**{bit: bit in bits for bit in names})
+    return x509.KeyUsage(**{bit: bit in bits for bit in _KEY_USAGES})
 
 
 def mint(
@@ -84,7 +92,7 @@ def mint(
     start: datetime = MOMENT - DAY,
     end: datetime = MOMENT + DAY,
     extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
-    digest: Any = hashes.SHA256(),
+    digest: Any = SHA256,
 ) -> Minted:
     """Any certificate; without an issuer it signs itself."""
     key = key or ec.generate_private_key(ec.SECP256R1())
@@ -151,7 +159,7 @@ def crl(
     number: int | None = 1,
     extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
     entry_extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
-    digest: Any = hashes.SHA256(),
+    digest: Any = SHA256,
 ) -> x509.CertificateRevocationList:
     """A certificate revocation list; ``key`` is another signer's."""
     builder = (
