@@ -44,14 +44,19 @@ def _host(guarded: Guarded, tree: PolicyTree, configuration: Configuration) -> I
     yield f"host {', '.join(guarded.names)}"
     yield f"  origin: {', '.join(map(str, host.upstream))}"
     yield f"  {_asks(cas, required=host.handshake == 'require')}"
-    for application in tree.applications:
-        domains = [domain for domain in application.domains if _serves(guarded.names, domain)]
-        for domain in domains:
-            summary = summarise(application, cas)
-            yield f"  {domain.path}  (application {application.name!r})"
-            yield from _clients(summary, required=host.handshake == "require")
-    fate = {"deny": "refused (403)", "pass": "passed to the origin, whoever asks"}
-    yield f"  every other path: {fate[host.unprotected]}"
+    served = [
+        application
+        for application in tree.applications
+        if any(_serves(guarded.names, domain) for domain in application.domains)
+    ]
+    for application in served:
+        summary = summarise(application, cas)
+        paths = [domain for domain in application.domains if _serves(guarded.names, domain)]
+        yield f"  {', '.join(map(str, paths))}  (application {application.name!r})"
+        yield from _clients(summary, required=host.handshake == "require")
+    if not any(_covers_everything(guarded.names, application.domains) for application in served):
+        fate = {"deny": "refused (403)", "pass": "passed to the origin, whoever asks"}
+        yield f"  every other path: {fate[host.unprotected]}"
     yield ""
 
 
@@ -82,6 +87,12 @@ def _serves(names: tuple[str, ...], domain: Domain) -> bool:
         covers(name, domain.host) or name == domain.host or wildcard_of(name) == domain.host
         for name in names
     )
+
+
+def _covers_everything(names: tuple[str, ...], domains: tuple[Domain, ...]) -> bool:
+    """Whether an application leaves no path of any of these names to ``unprotected``."""
+    whole = [domain.host for domain in domains if domain.path == "/"]
+    return all(any(covers(pattern, name) for pattern in whole) for name in names)
 
 
 def _warnings(warnings: list[str]) -> Iterator[str]:

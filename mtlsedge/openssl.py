@@ -20,6 +20,26 @@ NO_AUTO_CHAIN = 0x8
 """SSL_MODE_NO_AUTO_CHAIN: never build the server's own chain out of the client CAs' store."""
 
 _ALERT_UNRECOGNIZED_NAME = 112
+_MODE_AUTO_RETRY = 0x4
+
+forget_errors: Callable[[], None] = _lib.ERR_clear_error
+"""Empty this thread's error queue, as OpenSSL demands before every call on a connection.
+
+One client's bad certificate leaves errors behind although its handshake goes on, and what is
+found in the queue after a later call is taken for the fault of another connection.
+"""
+
+
+def read_by_record(connection: SSL.Connection) -> None:
+    """Let no call read more than one record that carries no application data.
+
+    pyOpenSSL asks for the contrary, and then a client that sends nothing but TLS 1.3 KeyUpdates
+    keeps one ``recv`` busy, and with it the process, for as long as it sends. Whoever reads must
+    come back after a ``WantReadError``, as a level-triggered reactor does.
+    """
+    _lib.SSL_clear_mode(connection._ssl, _MODE_AUTO_RETRY)
+
+
 _ALERT_FATAL: int = _lib.SSL_TLSEXT_ERR_ALERT_FATAL
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.application import service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from mtlsedge import model
 from mtlsedge.assembly import Assembled, Now, Surroundings, assemble
+from mtlsedge.errors import EdgeError
 from mtlsedge.http.access import AccessTokens
 from mtlsedge.http.server import HTTPConnection
 from mtlsedge.ops.accesslog import (
@@ -32,6 +36,16 @@ _log = Logger()
 
 _ROTATION_CHECK = 60.0  # seconds
 _SESSION_MARGIN = 86400.0  # seconds that an old key outlives the longest session it signed
+
+
+@contextmanager
+def _or_exit() -> Iterator[None]:
+    """Say what stands in the way, without a traceback, and end the process."""
+    try:
+        yield
+    except (EdgeError, CannotListenError, OSError) as error:
+        _log.critical("mtlsedge cannot start: {error}", error=error)
+        raise SystemExit(1) from None
 
 
 class EdgeService(service.Service):
@@ -62,12 +76,13 @@ class EdgeService(service.Service):
         """Bind what only root may bind; nothing is accepted before the reactor runs.
 
         Raises:
-            CannotListenError: an address is taken or not ours.
+            SystemExit: an address is taken or not ours; the log says which.
         """
         edge = self._configuration.edge
-        for listen in edge.listen:
-            port = open_port(self._reactor, listen, self._factory, edge.limits.connections)
-            self._ports.append(port)
+        with _or_exit():
+            for listen in edge.listen:
+                port = open_port(self._reactor, listen, self._factory, edge.limits.connections)
+                self._ports.append(port)
 
     def startService(self) -> None:
         """Build everything and serve, as the user that privileges were dropped to.
@@ -75,11 +90,29 @@ class EdgeService(service.Service):
         The edge's keys and its access log are opened only now: they belong to that user.
 
         Raises:
-            EdgeError: something that the configuration names cannot be used.
+            SystemExit: something that the configuration names cannot be used; the log says what.
         """
         super().startService()
         if not self._ports:
             self.privilegedStartService()
+        with _or_exit():
+            self._assembled = self._assemble()
+        self._warn()
+        count = len(self._configuration.hosts)
+        for port in self._ports:
+            port.terminator = self._assembled.terminator
+            here = port.getHost()
+            _log.info(
+                "serving {count} {noun} on {host} port {port}",
+                count=count,
+                noun="host" if count == 1 else "hosts",
+                host=here.host,
+                port=here.port,
+            )
+        self._rotation.clock = self._reactor
+        self._rotation.start(_ROTATION_CHECK, now=False)
+
+    def _assemble(self) -> Assembled:
         configuration = self._configuration
         ring = self._open_ring()
         self._access_log = AccessLog(configuration.edge.access_log, self._reactor)
@@ -91,14 +124,8 @@ class EdgeService(service.Service):
             self._access_log,
             self._handshake_failed,
         )
-        self._assembled = assemble(configuration, around)
-        self._warn()
-        for port in self._ports:
-            port.terminator = self._assembled.terminator
-            _log.info("{n} hosts on {address}", n=len(configuration.hosts), address=port.getHost())
         self._rotation = LoopingCall(ring.rotate_if_due)
-        self._rotation.clock = self._reactor
-        self._rotation.start(_ROTATION_CHECK, now=False)
+        return assemble(configuration, around)
 
     def stopService(self) -> Deferred[Any]:
         """Stop accepting, let what is under way finish, then close."""
@@ -140,6 +167,11 @@ class EdgeService(service.Service):
         return KeyRing.open(edge.state, self._now, edge.key_rotation, longest + _SESSION_MARGIN)
 
     def _warn(self) -> None:
+        edge = self._configuration.edge
+        if edge.workers != 1:
+            _log.warn("workers = {n}: this release serves with one process", n=edge.workers)
+        if edge.admin:
+            _log.warn("admin = {where!r}: this release serves no metrics", where=edge.admin)
         for warning in self._configuration.warnings:
             _log.warn("{warning}", warning=warning)
         for trust in self._assembled.trusts:

@@ -6,7 +6,6 @@ import sys
 import time
 
 from twisted.application.service import IService
-from twisted.python.usage import UsageError
 
 from mtlsedge.config.options import ServeOptions
 from mtlsedge.errors import ConfigurationError
@@ -33,12 +32,13 @@ def makeService(options: Options) -> IService:
     """The edge as a Twisted service.
 
     Raises:
-        UsageError: the configuration was refused; its message lists every problem.
+        SystemExit: the configuration was refused; its message lists every problem.
     """
     from twisted.internet import reactor
 
     try:
         configuration = options.configuration(check_verifier, time.time())
     except ConfigurationError as error:
-        raise UsageError(str(error)) from None
+        problems = "\n".join(f"  {problem}" for problem in error.problems)
+        raise SystemExit(f"mtlsedge: the configuration was refused:\n{problems}") from None
     return EdgeService(configuration, reactor)

@@ -12,6 +12,7 @@ from typing import cast
 
 from perf import report
 from perf.catalogue import EDGE, PEERS, Kind, Unavailable
+from perf.cpu import choose_cores, core_times, stolen_share
 from perf.plan import Plan, Target
 from perf.process import ServerFailed
 from perf.proofs import NotComparable
@@ -34,7 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perf-run-")))
             plan = plan_from(options, scratch)
             around = report.environment()
+            cores = choose_cores()
+            before = core_times(cores.server)
             measured = measure(plan, _progress)
+            around["stolen_share"] = stolen_share(before, core_times(cores.server))
         except (Unavailable, ServerFailed, NotComparable, ValueError, OSError) as error:
             print(f"perf: {error}", file=sys.stderr)
             return 2

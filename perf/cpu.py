@@ -57,6 +57,26 @@ def clock_resolution_ns(pid: int) -> int:
     return 1
 
 
+def core_times(cores: frozenset[int], stat: str | None = None) -> tuple[int, int]:
+    """Ticks that some cores have had in all, and of these what a hypervisor took, so far."""
+    text = Path("/proc/stat").read_text() if stat is None else stat
+    wanted = {f"cpu{core}" for core in cores}
+    total = stolen = 0
+    for line in text.splitlines():
+        name, *figures = line.split()
+        if name in wanted:
+            ticks = [int(figure) for figure in figures[:8]]  # guests' time is in `user` already
+            total += sum(ticks)
+            stolen += ticks[7]
+    return total, stolen
+
+
+def stolen_share(start: tuple[int, int], end: tuple[int, int]) -> float:
+    """The share of the cores' time between two readings that the hypervisor gave to others."""
+    total = end[0] - start[0]
+    return (end[1] - start[1]) / total if total else 0.0
+
+
 def _clock_id(pid: int) -> int:
     # MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of the kernel's posix-timers.h
     return (~pid << 3) | 2

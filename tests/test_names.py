@@ -86,6 +86,13 @@ def test_what_is_no_host_name_is_refused(text: str) -> None:
         canonical_host(text)
 
 
+def test_a_name_that_is_too_long_is_refused_before_anything_is_done_with_it() -> None:
+    """IDNA is quadratic in what it is given, and the message does not repeat all of it."""
+    with pytest.raises(BadHostName, match="too long") as caught:
+        canonical_host("\u00fc" * 10_000)
+    assert len(str(caught.value)) < 100
+
+
 @given(st.text(max_size=40))
 def test_a_canonical_name_is_its_own_canonical_name(text: str) -> None:
     """Whatever comes out goes in again, unchanged; whatever else comes is ``BadHostName``."""

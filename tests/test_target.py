@@ -120,6 +120,7 @@ def test_a_target_that_no_policy_can_judge_is_refused(raw: bytes) -> None:
         (b"/a%252541", ["/a%2541", "/aA"]),
         (b"/p/..%2Fa", ["/a", "/p/../a"]),
         (b"/p/%252e%252e/a", ["/a", "/p/../a"]),
+        (b"/p/..%20/a", ["/a", "/p//a", "/p/../a"]),
         (b"/p/..;/a", ["/", "/a", "/p/..", "/p/../a"]),
         (b"/p%C0%AF%C0%AE%C0%AE/a", ["/a"]),
         (b"/p/%EF%BC%8E%EF%BC%8E%EF%BC%8Fa", ["/a"]),

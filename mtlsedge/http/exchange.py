@@ -3,21 +3,24 @@
 An exchange knows nothing of the protocol that carries its client: it talks to a `Downstream`,
 and many exchanges of one connection could be alive at once. Its life::
 
-    DECIDING -> (REFUSED | ACQUIRING -> FORWARDING -> (TUNNEL)) -> DONE
+    DECIDING -> ACQUIRING -> FORWARDING -> (TUNNEL) -> DONE
+
+A refusal leads to DONE from anywhere; only a decision that admits leads out of DECIDING.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtlsedge.http import wellknown
-from mtlsedge.http.access import AccessSession, Holder
+from mtlsedge.http.access import AccessSession
+from mtlsedge.http.admission import ask_verifiers, open_session
+from mtlsedge.http.downstream import Downstream
 from mtlsedge.http.messages import Headers, Refuse, RequestHead, ResponseHead
 from mtlsedge.http.origin_connection import OriginConnection
 from mtlsedge.http.origin_request import render_request, switched_properly, upgrade_for_origin
@@ -33,44 +36,6 @@ _log = Logger()
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # RFC 9110 §9.2.2
 _ATTEMPTS = 3
 _CLIENT_GONE = 499  # what nginx logs, too
-_RETRY_AFTER = (b"Retry-After", b"5")
-
-
-class Downstream(Protocol):
-    """What an exchange needs of the protocol that carries its client."""
-
-    def send_interim(self, head: ResponseHead) -> None:
-        """Pass on a 1xx."""
-
-    def send_head(self, head: ResponseHead, extra: bytes, *, close: bool) -> None:
-        """Begin the answer; ``extra`` are header lines of the edge's own."""
-
-    def send_body(self, data: bytes) -> None:
-        """More of the answer's body."""
-
-    def end(self, trailers: Headers) -> None:
-        """The answer is complete."""
-
-    def flush(self) -> None:
-        """Let out what was said so far."""
-
-    def hold_request(self) -> None:
-        """Read no more of this request for now."""
-
-    def resume_request(self) -> None:
-        """Read on."""
-
-    def tunnel(self, head: ResponseHead) -> bytes:
-        """Answer 101 and carry raw bytes from now on; gives what the client sent already."""
-
-    def send_tunnelled(self, data: bytes) -> None:
-        """Bytes of the protocol that was switched to."""
-
-    def finished(self, *, close: bool) -> None:
-        """This exchange is over; ``close``: so is the connection."""
-
-    def abort(self) -> None:
-        """The answer cannot be completed: cut, so that nobody takes it for whole."""
 
 
 class _Stage(Enum):
@@ -87,8 +52,8 @@ class Exchange:
     __slots__ = (
         "_answer_begun",
         "_attempts",
+        "_body_begun",
         "_body_limit",
-        "_body_sent",
         "_caller",
         "_connection",
         "_downstream",
@@ -114,7 +79,7 @@ class Exchange:
         self._connection: OriginConnection | None = None
         self._upgrade = b""
         self._attempts = 0
-        self._body_sent = False
+        self._body_begun = False  # some of it may have reached an origin
         self._body_limit = caller.site.host.limits.request_body
         self._request_ended = False
         self._answer_begun = False
@@ -125,10 +90,17 @@ class Exchange:
         """Decide, and act on the decision."""
         if self.head.has_body:
             self._downstream.hold_request()
+        self._attempt(self._decide)
+
+    def _attempt(self, step: Callable[..., None], *args: Any) -> None:
+        """Take a step; whatever goes wrong in it, the request is refused."""
         try:
-            self._decide()
+            step(*args)
         except Refuse as refuse:
             self.refuse(refuse)
+        except Exception:
+            _log.failure("an exchange failed; it is refused")
+            self.refuse(Refuse(500, "internal", "an error inside the edge", close=True))
 
     def _decide(self) -> None:
         target = self._target = read_target(self.head, self._caller)
@@ -138,38 +110,16 @@ class Exchange:
             self._answer_directly(*own)
             return
         application = governing(target, self._caller)
-        waiting = self._ask_verifiers(application)
+        waiting = ask_verifiers(application, self._caller, target.host)
         if waiting is None:
             self._rule(target, application)
             return
         waiting.addCallback(lambda _: self._rule_later(target, application))
         waiting.addErrback(self._judging_failed)
 
-    def _ask_verifiers(self, application: CompiledApplication | None) -> Deferred[Any] | None:
-        """Fill ``caller.verdicts`` with what the application's rules need; None when done."""
-        caller = self._caller
-        chain, judge = caller.identity.chain, caller.site.judge
-        if application is None or not application.verifiers:
-            return None
-        if not caller.identity.verified or chain is None or judge is None:
-            return None
-        host = self._target.host if self._target is not None else ""
-        waiting: list[Deferred[None]] = []
-        for spec in application.verifiers:
-            if spec not in caller.verdicts:
-                verdict = judge.judge(spec, chain, host)
-                if isinstance(verdict, Deferred):
-                    waiting.append(verdict.addCallback(partial(caller.verdicts.__setitem__, spec)))
-                else:
-                    caller.verdicts[spec] = verdict
-        return gatherResults(waiting) if waiting else None
-
     def _rule_later(self, target: Target, application: CompiledApplication | None) -> None:
         if self._stage is _Stage.DECIDING:
-            try:
-                self._rule(target, application)
-            except Refuse as refuse:
-                self.refuse(refuse)
+            self._attempt(self._rule, target, application)
 
     def _judging_failed(self, failure: Failure) -> None:
         _log.failure("judging a request failed; it is refused", failure)
@@ -185,25 +135,15 @@ class Exchange:
         if self._body_limit and (head.length or 0) > self._body_limit:
             raise Refuse(413, "too_large", "the request body is too large")
         if application is not None and decision.word != "bypass":
-            self._open_session(target, application, head.client_id if service_token else "")
+            client_id = head.client_id if service_token else ""
+            self._session, holder = open_session(application, caller, target.host, client_id)
+            if head.cookies:
+                self._good_cookies = caller.site.tokens.valid_cookies(
+                    head.cookies, application, target.host, holder
+                )
         self._upgrade = upgrade_for_origin(head, caller.site.host.upgrades)
         self._stage = _Stage.ACQUIRING
         self._acquire(fresh=False)
-
-    def _open_session(
-        self, target: Target, application: CompiledApplication, service_token_id: str
-    ) -> None:
-        caller = self._caller
-        holder = Holder.of(caller.identity, service_token_id)
-        key = f"{application.name}\n{target.host}\n{service_token_id}"
-        tokens = caller.site.tokens
-        earlier = caller.sessions.get(key)
-        self._session = tokens.session(application, target.host, holder, earlier)
-        caller.sessions[key] = self._session
-        if self.head.cookies:
-            self._good_cookies = tokens.valid_cookies(
-                self.head.cookies, application, target.host, holder
-            )
 
     # -- answering by ourselves ------------------------------------------------------------
 
@@ -222,21 +162,19 @@ class Exchange:
         page = refusal(
             refuse.status, refuse.reason, self.record.request_id, self.head.find(b"accept"), host
         )
-        headers = list(page.headers)
-        if refuse.status == 503:
-            headers.append(_RETRY_AFTER)
-        self._send_own(refuse.status, headers, page.body, close=refuse.close)
+        self._send_own(refuse.status, page.headers, page.body, close=refuse.close)
 
     def _answer_directly(self, status: int, headers: Headers, body: bytes) -> None:
         self.record.reason = "answered by the edge"
-        length = (b"Content-Length", b"%d" % len(body))
-        self._send_own(status, [*headers, length], body, close=False)
+        self._send_own(status, headers, body, close=False)
 
-    def _send_own(self, status: int, headers: Headers, body: bytes, *, close: bool) -> None:
+    def _send_own(
+        self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, close: bool
+    ) -> None:
         # A body that nobody will read leaves the next request's beginning unknown.
         close = close or (self.head.has_body and not self._request_ended)
-        headers = [field for field in headers if field[0].lower() != b"content-length"]
-        head = ResponseHead(status, b"", headers, len(body))
+        framed = [field for field in headers if field[0].lower() != b"content-length"]
+        head = ResponseHead(status, b"", framed, len(body))
         if self.head.method == "HEAD":
             head.length, head.declared, body = 0, b"%d" % len(body), b""
         self.record.status = status
@@ -261,17 +199,22 @@ class Exchange:
 
     def origin_ready(self, connection: OriginConnection) -> None:
         """An origin listens: ask."""
-        assert self._target is not None
         self._stage = _Stage.FORWARDING
         self._connection = connection
-        head, caller = self.head, self._caller
+        self._attempt(self._ask, connection)
+
+    def _ask(self, connection: OriginConnection) -> None:
+        head, caller, target = self.head, self._caller, self._target
+        assert target is not None
         self.record.origin_asked(connection.origin.name)
-        preserved = caller.site.host.preserve_host and head.host is not None
+        host = connection.origin.authority
+        if caller.site.host.preserve_host:
+            host = head.host or target.host.encode("ascii")
         request = render_request(
             head,
-            self._target,
+            target,
             caller,
-            host=head.host if preserved and head.host else connection.origin.authority,
+            host=host,
             request_id=self.record.request_id.encode("ascii"),
             session=self._session,
             good_cookies=self._good_cookies,
@@ -289,25 +232,24 @@ class Exchange:
         """No origin could be reached."""
         self.refuse(Refuse(status, reason, detail))
 
-    def origin_lost(self, detail: str, *, slow: bool = False) -> None:
+    def origin_lost(self, detail: str, *, slow: bool = False, answered: bool = False) -> None:
         """The origin went away, or was too slow, before its answer ended."""
-        connection, self._connection = self._connection, None
+        self._connection = None
         if self._stage is _Stage.TUNNEL:
             self._finish(close=True)
-            return
-        if connection is not None and (slow or not self._answer_begun):
-            connection.origin.failed(detail)
-        if not slow and self._may_retry():
-            self._stage = _Stage.ACQUIRING
-            self._acquire(fresh=True)
         elif slow:
             self.refuse(Refuse(504, "origin_timeout", detail))
+        elif not answered and self._may_retry():
+            if self.head.has_body:
+                self._downstream.hold_request()
+            self._stage = _Stage.ACQUIRING
+            self._acquire(fresh=True)
         else:
             self.refuse(Refuse(502, "origin_unreachable", detail))
 
     def _may_retry(self) -> bool:
-        unanswered = not self._answer_begun and not self._body_sent
-        return unanswered and self.head.method in _IDEMPOTENT and self._attempts < _ATTEMPTS
+        unsent = not self._body_begun
+        return unsent and self.head.method in _IDEMPOTENT and self._attempts < _ATTEMPTS
 
     # -- the request's body ----------------------------------------------------------------
 
@@ -319,13 +261,14 @@ class Exchange:
         if self._body_limit and self.record.bytes_in > self._body_limit:
             self.refuse(Refuse(413, "too_large", "the request body is too large", close=True))
             return
-        self._body_sent = True
+        self._body_begun = True
         self._connection.send_body(data)
 
     def request_complete(self, trailers: Headers) -> None:
         """The client has said all."""
         self._request_ended = True
         if self._connection is not None and self.head.has_body:
+            self._body_begun = True
             self._connection.end_body(trailers)
 
     def origin_full(self) -> None:
@@ -421,21 +364,23 @@ class Exchange:
         """End this exchange now, whatever it was doing."""
         self.refuse(Refuse(403, "policy_denied", detail, close=True))
 
-    def client_lost(self) -> None:
-        """The client went away."""
+    def client_lost(self, detail: str = "the client went away") -> None:
+        """The client went away. What it had of an answer keeps that answer's status."""
         if self._stage is _Stage.DONE:
             return
         if self._stage is not _Stage.TUNNEL:
             self.record.status = self.record.status or _CLIENT_GONE
-            self.record.reason = self.record.reason or "the client went away"
+            self.record.reason = self.record.reason or detail
         self._drop_origin()
         self._finish_quietly()
 
     def _drop_origin(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is None:
+        if self._stage is _Stage.ACQUIRING:
+            self._caller.site.origins.leave(self)
+        elif connection is None:
             return
-        if self._stage is _Stage.TUNNEL:
+        elif self._stage is _Stage.TUNNEL:
             connection.close()
         else:
             connection.abandon()

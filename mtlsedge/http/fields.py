@@ -3,6 +3,14 @@
 Invariant 4 of the design: whatever the edge itself can say to an origin about a client is
 deleted from what the client says. Names are compared by their letters and digits alone, since
 origins have taken ``_``, ``.`` and any case for ``-``.
+
+What goes with that and was not meant: nothing that a client of ours should be able to say. The
+prefixes take Cloudflare's ``Cf-Access-*``, ``Cf-Cert-*``, ``Cf-Client-Cert-*`` and
+``Cf-Connecting-*`` and every ``X-Forwarded-*``; of Cloudflare's others, ``Cf-Ray``, ``Cf-Visitor``
+and ``Cf-Ipcountry`` pass, and so does a name of punctuation alone.
+
+The framing fields are read here as well as in the parser, and each reader refuses what it does
+not know for certain: a leniency in one is caught by the other.
 """
 
 from __future__ import annotations
@@ -25,17 +33,21 @@ def letters(name: bytes) -> bytes:
     return name.translate(_LOWER, _PUNCTUATION)
 
 
-_FORGEABLE_PREFIXES = (b"cfaccess", b"cfcert", b"cfclientcert", b"xforwarded")
+_FORGEABLE_PREFIXES = (b"cfaccess", b"cfcert", b"cfclientcert", b"cfconnecting", b"xforwarded")
 _FORGEABLE = frozenset(letters(name) for name in EDGE_CERTIFICATE_HEADERS) | {
     b"forwarded",
     b"xrequestid",
     # What other edges call the client's address. Ours is X-Forwarded-For.
     b"xrealip",
-    b"cfconnectingip",
+    b"cfpseudoipv4",
     b"trueclientip",
+    b"clientip",
     b"xclientip",
     b"xclusterclientip",
-    # Frameworks that take the path from these would answer for another path than was judged.
+    b"xoriginalforwardedfor",
+    # Frameworks that take host or path from these would answer for another than was judged.
+    b"xhost",
+    b"xoriginalhost",
     b"xoriginalurl",
     b"xrewriteurl",
     b"xoriginaluri",
@@ -62,15 +74,23 @@ def _read_host(head: RequestHead, value: bytes) -> None:
 
 
 def _read_length(head: RequestHead, value: bytes) -> None:
+    _frame(head)
     if not _LENGTH.match(value):
         raise Refuse(400, "malformed", "Content-Length is not a number", close=True)
     head.length = int(value)
 
 
 def _read_transfer_encoding(head: RequestHead, value: bytes) -> None:
+    _frame(head)
     if value.lower() != b"chunked" or head.version != "1.1":
         raise Refuse(400, "malformed", "a Transfer-Encoding other than chunked", close=True)
     head.length = None
+
+
+def _frame(head: RequestHead) -> None:
+    if head.framed:
+        raise Refuse(400, "malformed", "more than one field says how long the body is", close=True)
+    head.framed = True
 
 
 def _read_upgrade(head: RequestHead, value: bytes) -> None:
@@ -161,8 +181,8 @@ def _read_connection(head: RequestHead, options: list[bytes]) -> None:
         head.keep_alive = False
     elif b"keep-alive" in options:
         head.keep_alive = True
-    if b"upgrade" not in options:
-        head.upgrade = b""
+    if b"upgrade" not in options or head.version != "1.1":
+        head.upgrade = b""  # RFC 9110 §7.8: not from HTTP/1.0
     named = {letters(option) for option in options}
     head.headers = [field for field in head.headers if letters(field[0]) not in named]
 
@@ -213,6 +233,8 @@ def read_response(
     head = ResponseHead(status, reason, [], reusable=version == "1.1")
     connection: list[bytes] = []
     chunked = False
+    if status < 100 or version not in ("1.1", "1.0"):
+        raise BadResponse(f"the origin answered with status {status} of HTTP {version}")
     for name, value in fields:
         exact = name.lower()
         if exact not in _RESPONSE_ENDS_HERE:
@@ -222,9 +244,9 @@ def read_response(
         elif exact == b"connection":
             connection += tokens(value)
         elif exact == b"content-length":
-            head.declared = _declared_length(value.strip(_OWS))
+            head.declared = _declared_length(head, value.strip(_OWS))
         elif exact == b"transfer-encoding":
-            chunked = _is_chunked(value)
+            chunked = _is_chunked(value, version, repeated=chunked)
         elif exact == b"upgrade":
             head.upgrade = value.strip(_OWS)
     _apply_connection(head, connection, version)
@@ -233,6 +255,10 @@ def read_response(
 
 
 def _apply_framing(head: ResponseHead, chunked: bool, bodiless: bool) -> None:
+    if chunked and head.declared:
+        raise BadResponse("the origin used Content-Length and Transfer-Encoding both")
+    if head.status < 200 and head.status != 101 and (chunked or head.declared):
+        raise BadResponse("the origin sent an interim response with a body")
     if bodiless:
         head.length = 0
     elif head.declared and not chunked:
@@ -248,15 +274,17 @@ def _keep_alt_svc(headers: Headers, name: bytes, value: bytes) -> None:
         headers.append((name, kept))
 
 
-def _declared_length(value: bytes) -> bytes:
-    if not _LENGTH.match(value):
-        raise BadResponse("the origin's Content-Length is not a number")
+def _declared_length(head: ResponseHead, value: bytes) -> bytes:
+    if head.declared or not _LENGTH.match(value):
+        raise BadResponse("the origin's Content-Length is not one number")
     return value
 
 
-def _is_chunked(value: bytes) -> bool:
-    if value.strip(_OWS).lower() != b"chunked":
+def _is_chunked(value: bytes, version: str, *, repeated: bool) -> bool:
+    if value.strip(_OWS).lower() != b"chunked" or repeated:
         raise BadResponse("the origin used a Transfer-Encoding other than chunked")
+    if version != "1.1":
+        raise BadResponse("the origin used Transfer-Encoding in HTTP/1.0")
     return True
 
 

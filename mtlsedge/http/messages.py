@@ -37,6 +37,7 @@ class RequestHead:
         version: ``"1.1"`` or ``"1.0"``.
         host: the Host field as it was sent, None where there was none.
         length: of the body in bytes; None where it is chunked; 0 where there is none.
+        framed: a field said so.
         keep_alive: the client will reuse the connection.
         upgrade: the protocols it would switch to, b"" if none.
         expects_continue: it waits for a 100 before it sends the body.
@@ -51,6 +52,7 @@ class RequestHead:
     headers: Headers = field(default_factory=list)
     host: bytes | None = None
     length: int | None = 0
+    framed: bool = False
     keep_alive: bool = True
     upgrade: bytes = b""
     expects_continue: bool = False

@@ -6,8 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet import protocol, tcp, unix
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.internet.interfaces import (
+    IHandshakeListener,
+    IPushProducer,
+    ISSLTransport,
+    ITCPTransport,
+)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -41,8 +47,11 @@ class Asker(Protocol):
     def origin_tunnelled(self, data: bytes) -> None:
         """Bytes of the protocol that the origin switched to."""
 
-    def origin_lost(self, detail: str, *, slow: bool = False) -> None:
-        """The connection is gone before the answer ended; ``slow`` is a time-out."""
+    def origin_lost(self, detail: str, *, slow: bool = False, answered: bool = False) -> None:
+        """The connection is gone before the answer ended.
+
+        ``slow`` is a time-out; ``answered``: some of an answer came, if only a byte.
+        """
 
     def origin_full(self) -> None:
         """The origin takes no more for now: stop sending to it."""
@@ -51,7 +60,11 @@ class Asker(Protocol):
         """The origin takes bytes again."""
 
 
-@implementer(IPushProducer)
+_CLOSING_SECONDS = 10.0
+"""How long an origin may take over the last bytes for it, and over TLS's goodbye."""
+
+
+@implementer(IPushProducer, IHandshakeListener)
 class OriginConnection(protocol.Protocol):
     """A connection to one origin, asked by one exchange at a time."""
 
@@ -60,12 +73,18 @@ class OriginConnection(protocol.Protocol):
         self._asker: Asker | None = None
         self._reader = ResponseReader(self, origin.settings.head_limit)
         self._deadline = origin.deadlines.deadline(self._too_slow)
+        self._secure = False  # TLS is up
+        self._securing: Deferred[OriginConnection] | None = None
         self._chunked = False
         self._asked_in_full = True
+        self._heard = True  # something came since it was asked
         self._answered = True
+        self._reused = False  # it has answered before
         self._reusable = True
         self._tunnelling = False
-        self._paused = False
+        self._stuck = False  # the origin takes nothing for now
+        self._paused = False  # whoever gets the answer takes nothing for now
+        self._closing = False
         self._write: Callable[[bytes], None]
 
     # -- asking ----------------------------------------------------------------------------
@@ -74,14 +93,13 @@ class OriginConnection(protocol.Protocol):
         """Send a request head; the body follows by ``send_body`` and ``end_body``."""
         self._asker = asker
         self._chunked = chunked
-        self._asked_in_full = self._answered = False
+        self._asked_in_full = self._heard = self._answered = False
         self._reader.expect(method, upgrade=upgrade)
-        self._deadline.set(self.origin.settings.response)
+        self._deadline.clear()
         self._write(head)
 
     def send_body(self, data: bytes) -> None:
         """More of the request's body."""
-        self._deadline.set(self.origin.settings.response)
         self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def end_body(self, trailers: Headers) -> None:
@@ -89,6 +107,7 @@ class OriginConnection(protocol.Protocol):
         self._asked_in_full = True
         if self._chunked:
             self._write(b"0\r\n%b\r\n" % render(trailers))
+        self._set_deadline()
 
     def tunnel(self) -> bytes:
         """Carry the protocol that was switched to; gives what came of it already."""
@@ -103,9 +122,9 @@ class OriginConnection(protocol.Protocol):
     def release(self) -> None:
         """The exchange is done: back to the pool, if another request may follow this one."""
         self._asker = None
-        self._deadline.clear()
-        sound = self._asked_in_full and self._answered and self._reusable
-        if sound and not self._reader.spoiled and not self._tunnelling:
+        if not (self._asked_in_full and self._answered):
+            self.abandon()
+        elif self._reusable and not (self._reader.spoiled or self._tunnelling or self._stuck):
             self.resume()
             self._deadline.set(self.origin.settings.keep_alive)
             self.origin.released(self)
@@ -121,14 +140,17 @@ class OriginConnection(protocol.Protocol):
 
     def close(self) -> None:
         """Close once everything is sent."""
+        self._asker = None
+        self._closing = True
+        self._deadline.set(_CLOSING_SECONDS)
         if self.transport is not None:
             self._transport.unregisterProducer()
             self._transport.loseConnection()
 
     def pause(self) -> None:
         """Read no more of the answer for now: its receiver is full."""
-        self._deadline.clear()
         self._paused = True
+        self._set_deadline()
         if self.transport is not None:
             self._transport.pauseProducing()
 
@@ -137,8 +159,7 @@ class OriginConnection(protocol.Protocol):
         if not self._paused:
             return
         self._paused = False
-        if self._asker is not None and not self._tunnelling:
-            self._deadline.set(self.origin.settings.response)
+        self._set_deadline()
         if self.transport is not None:
             self._transport.resumeProducing()
 
@@ -155,19 +176,38 @@ class OriginConnection(protocol.Protocol):
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)  # heads and bodies are written apart
         transport.registerProducer(self, True)
+        self.origin.opened(self)
+
+    def when_secure(self) -> OriginConnection | Deferred[OriginConnection]:
+        """This connection, once its TLS handshake is done and the origin's name is proved.
+
+        The Deferred fails as the connection does; it has ``settings.connect`` seconds.
+        """
+        if not ISSLTransport.providedBy(self.transport) or self._secure:
+            return self
+        self._deadline.set(self.origin.settings.connect)
+        self._securing = Deferred()
+        return self._securing
+
+    def handshakeCompleted(self) -> None:
+        """The origin is who it should be (only TLS says this)."""
+        self._secure = True
+        securing, self._securing = self._securing, None
+        if securing is not None:
+            self._deadline.clear()
+            securing.callback(self)
 
     def dataReceived(self, data: bytes) -> None:
         """The origin said something."""
         asker = self._asker
         if asker is None:
-            # An idle connection that speaks is of no use: nobody asked.
-            self.origin.forget(self)
-            self.abandon()
+            self._spoke_unasked()
             return
         if self._tunnelling:
             asker.origin_tunnelled(data)
             return
-        self._deadline.set(self.origin.settings.response)
+        self._heard = True
+        self._set_deadline()
         try:
             self._reader.feed(data)
         except BadResponse as error:
@@ -179,26 +219,33 @@ class OriginConnection(protocol.Protocol):
         """The origin is gone."""
         self._deadline.forget()
         self.origin.gone(self)
-        asker, self._asker = self._asker, None
+        securing, self._securing = self._securing, None
+        if securing is not None:
+            securing.errback(reason)
+        asker, clean = self._asker, reason.check(ConnectionDone) is not None
         if asker is None:
             return
-        if reason.check(ConnectionDone) and not self._tunnelling:
-            self._asker = asker  # the end of the connection may be the end of the answer
-            ended = self._reader.end_of_input()
-            self._asker = None
-            if ended:
-                asker.origin_turn_over()
-                return
-        asker.origin_lost(reason.getErrorMessage())
+        if clean and not self._tunnelling and self._reader.end_of_input():
+            asker.origin_turn_over()  # the end of the connection was the end of the answer
+            return
+        self._asker = None
+        detail = reason.getErrorMessage()
+        if not self._tunnelling:
+            self._blame_origin(detail)
+        asker.origin_lost(detail, answered=self._heard)
 
     def pauseProducing(self) -> None:
         """The origin's socket is full."""
+        self._stuck = True
         if self._asker is not None:
+            self._set_deadline()
             self._asker.origin_full()
 
     def resumeProducing(self) -> None:
         """The origin's socket is writable again."""
+        self._stuck = False
         if self._asker is not None:
+            self._set_deadline()
             self._asker.origin_drained()
 
     def stopProducing(self) -> None:
@@ -224,7 +271,7 @@ class OriginConnection(protocol.Protocol):
 
     def response_complete(self, trailers: Headers) -> None:
         """Told on; the exchange then releases or abandons this connection."""
-        self._answered = True
+        self._answered = self._reused = True
         self._deadline.clear()
         if self._asker is not None:
             self._asker.origin_complete(trailers)
@@ -235,8 +282,28 @@ class OriginConnection(protocol.Protocol):
 
     # -- failing ---------------------------------------------------------------------------
 
+    def _spoke_unasked(self) -> None:
+        """An idle connection that speaks is of no use; what one says in closing is no matter."""
+        if not self._closing:
+            self.origin.forget(self)
+            self.abandon()
+
+    def _set_deadline(self) -> None:
+        """The clock runs while the origin has the word, and never while a client dawdles."""
+        has_the_word = (self._asked_in_full or self._stuck) and self._asker is not None
+        if has_the_word and not (self._paused or self._tunnelling):
+            self._deadline.set(self.origin.settings.response)
+        else:
+            self._deadline.clear()
+
     def _too_slow(self) -> None:
-        if self._asker is None:
+        securing, self._securing = self._securing, None
+        if securing is not None:
+            self.abandon()
+            securing.errback(Failure(TimeoutError("the TLS handshake took too long")))
+        elif self._closing:
+            self.abandon()
+        elif self._asker is None:
             self.origin.forget(self)
             self.close()
         else:
@@ -246,4 +313,13 @@ class OriginConnection(protocol.Protocol):
         asker = self._asker
         self.abandon()
         if asker is not None:
-            asker.origin_lost(detail, slow=slow)
+            self._blame_origin(detail)
+            asker.origin_lost(detail, slow=slow, answered=True)
+
+    def _blame_origin(self, detail: str) -> None:
+        """Pass it over for a while if it said nothing at all.
+
+        A connection that served before may have been closed for its age just then.
+        """
+        if not (self._heard or self._reused):
+            self.origin.failed(detail)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from mtlsedge.http.access import AccessSession
 from mtlsedge.http.fields import render, tokens
 from mtlsedge.http.messages import RequestHead
@@ -9,14 +11,16 @@ from mtlsedge.http.site import Caller
 from mtlsedge.session import cookie
 from mtlsedge.target import Target
 
-_CLEARTEXT_HTTP2 = (b"h2c", b"h2", b"http")
-"""Upgrades that would carry further requests past the edge, undecided."""
+_MORE_REQUESTS = (b"h2", b"h3", b"http", b"tls", b"shttp")
+"""How upgrades begin that would carry further requests past the edge, undecided (RFC 2817 too)."""
+
+_PROTOCOL = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?\Z")
 
 
 def upgrade_for_origin(head: RequestHead, allowed: tuple[str, ...]) -> bytes:
     """The protocols the origin may be asked to switch to; b"" if none.
 
-    ``allowed`` is ``Host.upgrades``; ``*`` is any but HTTP itself.
+    ``allowed`` is ``Host.upgrades``; ``*`` is any but HTTP itself, whatever carries it.
     """
     if not head.upgrade:
         return b""
@@ -24,7 +28,7 @@ def upgrade_for_origin(head: RequestHead, allowed: tuple[str, ...]) -> bytes:
     for part in head.upgrade.split(b","):
         protocol = part.strip()
         family = protocol.lower().partition(b"/")[0]
-        if family in _CLEARTEXT_HTTP2:
+        if not _PROTOCOL.match(protocol) or family.startswith(_MORE_REQUESTS):
             continue
         if "*" in allowed or family.decode("latin-1") in allowed:
             kept.append(protocol)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -26,6 +28,7 @@ class OriginSettings:
     connections: int
     idle: int
     queue: int
+    connect: float
     response: float
     keep_alive: float
     retry: float
@@ -66,15 +69,24 @@ class Origin:
         self.deadlines = deadlines
         self.failed_until = 0.0
         self._endpoint = endpoint
+        self._factory = Factory.forProtocol(lambda: OriginConnection(self))
+        self._factory.noisy = False
         self._idle: list[OriginConnection] = []
-        self._open = 0
-        self._queue: deque[_Queued] = deque()
+        self._open: set[OriginConnection] = set()
+        self._attempts = 0  # connections that are being made
+        self._queue: OrderedDict[Waiter, _Queued] = OrderedDict()
+        self._serving = False
         self._closing = False
 
     @property
     def healthy(self) -> bool:
         """Whether it did not fail lately."""
         return self.failed_until <= self.deadlines.seconds()
+
+    @property
+    def backlog(self) -> int:
+        """The place in the queue that a request would get now; 0 if it need not wait."""
+        return 0 if self._idle or self._has_room() else len(self._queue) + 1
 
     def failed(self, detail: str) -> None:
         """Pass it over for a while, where there is another."""
@@ -87,20 +99,31 @@ class Origin:
 
         ``fresh`` asks for a new one, after an idle one turned out to be dead.
         """
-        if self._idle and not fresh:
+        room = self._has_room()
+        if self._idle and not (fresh and room):
             waiter.origin_ready(self._idle.pop())
-        elif self._open < self.settings.connections:
+        elif room:
             self._connect(waiter, refused)
         elif len(self._queue) < self.settings.queue:
-            self._queue.append(_Queued(self, waiter))
+            self._queue[waiter] = _Queued(self, waiter, refused)
         else:
             waiter.origin_unavailable(503, "overloaded", f"{self.name}: the queue is full")
 
+    def leave(self, waiter: Waiter) -> None:
+        """A waiter wants no connection any more; its place in the queue goes to another."""
+        queued = self._queue.pop(waiter, None)
+        if queued is not None:
+            queued.settled()
+
+    def opened(self, connection: OriginConnection) -> None:
+        """A connection was made."""
+        self._open.add(connection)
+
     def released(self, connection: OriginConnection) -> None:
         """A connection is free again: for whoever waits longest, or for the idle pool."""
-        waiter = self._next_waiter()
-        if waiter is not None:
-            waiter.origin_ready(connection)
+        queued = self._next_queued()
+        if queued is not None:
+            queued.waiter.origin_ready(connection)
         elif self._closing or len(self._idle) >= self.settings.idle:
             connection.close()
         else:
@@ -114,36 +137,42 @@ class Origin:
     def gone(self, connection: OriginConnection) -> None:
         """A connection was lost; its place may go to a waiter."""
         self.forget(connection)
-        self._open -= 1
+        self._open.discard(connection)
         self._serve_queue()
 
     def close(self) -> None:
         """Close what is idle now, and the rest when it is released."""
         self._closing = True
-        for connection in self._idle:
+        idle, self._idle = self._idle, []
+        for connection in idle:
             connection.close()
-        self._idle.clear()
 
-    def drop(self, queued: _Queued) -> None:
-        """A queued waiter gave up."""
-        if queued in self._queue:
-            self._queue.remove(queued)
+    def _has_room(self) -> bool:
+        return len(self._open) + self._attempts < self.settings.connections
 
-    def _next_waiter(self) -> Waiter | None:
+    def _next_queued(self) -> _Queued | None:
         while self._queue:
-            waiter = self._queue.popleft().claim()
-            if waiter is not None:
-                return waiter
+            _, queued = self._queue.popitem(last=False)
+            queued.settled()
+            if queued.waiter.still_waiting:
+                return queued
         return None
 
     def _serve_queue(self) -> None:
-        waiter = self._next_waiter()
-        if waiter is not None:
-            self._connect(waiter, lambda detail: _refuse(waiter, detail))
+        """Connect for whoever waits. Attempts may fail at once, so this is never a recursion."""
+        if self._serving:
+            return
+        self._serving = True
+        try:
+            while self._has_room() and (queued := self._next_queued()) is not None:
+                self._connect(queued.waiter, queued.refused)
+        finally:
+            self._serving = False
 
     def _connect(self, waiter: Waiter, refused: Callable[[str], None]) -> None:
-        self._open += 1
-        attempt = self._endpoint.connect(Factory.forProtocol(lambda: OriginConnection(self)))
+        def made(result: Any) -> Any:
+            self._attempts -= 1
+            return result
 
         def connected(connection: OriginConnection) -> None:
             self.failed_until = 0.0
@@ -153,12 +182,15 @@ class Origin:
                 connection.release()
 
         def failed(failure: Failure) -> None:
-            self._open -= 1
-            detail = f"{self.name}: {failure.getErrorMessage()}"
+            detail = f"{self.name}: {_why(failure)}"
             self.failed(detail)
             refused(detail)
             self._serve_queue()
 
+        self._attempts += 1
+        attempt: Deferred[Any] = self._endpoint.connect(self._factory)
+        attempt.addBoth(made)
+        attempt.addCallback(OriginConnection.when_secure)
         attempt.addCallbacks(connected, failed)
         attempt.addErrback(lambda failure: _log.failure("an exchange failed", failure))
 
@@ -166,29 +198,28 @@ class Origin:
 class _Queued:
     """One waiter in an origin's queue, until its time is up."""
 
-    def __init__(self, origin: Origin, waiter: Waiter) -> None:
+    __slots__ = ("_deadline", "_origin", "refused", "waiter")
+
+    def __init__(self, origin: Origin, waiter: Waiter, refused: Callable[[str], None]) -> None:
+        self.waiter = waiter
+        self.refused = refused
         self._origin = origin
-        self._waiter: Waiter | None = waiter
         self._deadline = origin.deadlines.deadline(self._too_late)
         self._deadline.set(origin.settings.queue_wait)
 
-    def claim(self) -> Waiter | None:
-        """The waiter, if it still waits."""
-        waiter, self._waiter = self._waiter, None
+    def settled(self) -> None:
+        """It waits no longer."""
         self._deadline.forget()
-        return waiter if waiter is not None and waiter.still_waiting else None
 
     def _too_late(self) -> None:
-        self._origin.drop(self)
-        waiter = self.claim()
-        if waiter is not None:
-            waiter.origin_unavailable(
-                503, "overloaded", f"{self._origin.name}: no connection came free in time"
-            )
+        self._origin.leave(self.waiter)
+        self.waiter.origin_unavailable(
+            503, "overloaded", f"{self._origin.name}: no connection came free in time"
+        )
 
 
 class OriginGroup:
-    """The origins that share one host's load, in turn, healthy ones first."""
+    """The origins that share one host's load, in turn: healthy and idle ones first."""
 
     def __init__(self, origins: Sequence[Origin]) -> None:
         self._origins = list(origins)
@@ -197,6 +228,11 @@ class OriginGroup:
     def acquire(self, waiter: Waiter, *, fresh: bool = False) -> None:
         """Find the waiter a connection; each origin is tried once."""
         self._try(waiter, self._in_turn(), fresh)
+
+    def leave(self, waiter: Waiter) -> None:
+        """A waiter wants no connection any more."""
+        for origin in self._origins:
+            origin.leave(waiter)
 
     def close(self) -> None:
         """Close every idle connection."""
@@ -209,7 +245,7 @@ class OriginGroup:
         self._turn = (self._turn + 1) % len(self._origins)
         ordered = self._origins[self._turn :] + self._origins[: self._turn]
         # Failed ones stay at the end: when all have failed, one of them has to be tried.
-        return sorted(ordered, key=lambda origin: not origin.healthy)
+        return sorted(ordered, key=lambda origin: (not origin.healthy, origin.backlog))
 
     def _try(self, waiter: Waiter, candidates: list[Origin], fresh: bool) -> None:
         origin = candidates.pop(0)
@@ -226,3 +262,11 @@ class OriginGroup:
 def _refuse(waiter: Waiter, detail: str) -> None:
     if waiter.still_waiting:
         waiter.origin_unavailable(502, "origin_unreachable", detail)
+
+
+def _why(failure: Failure) -> str:
+    """What went wrong while connecting, in words for the log."""
+    if isinstance(failure.value, SSL.Error):
+        reasons = [str(entry[-1]) for entry in (failure.value.args or ([],))[0]]
+        return f"TLS failed: {'; '.join(reasons) or 'no reason was given'}"
+    return failure.getErrorMessage()

@@ -1,9 +1,10 @@
 """Where does each request begin and end? `httptools` on what a client sends.
 
 The parser cannot be stopped between two requests, so it is never given more than one end of a
-request at a time: a piece ends at the first blank line, or with a body of known length. What
-follows waits here, unparsed, until the request before it is answered. That keeps requests in
-order, decisions one by one, and memory bounded by a single read.
+request at a time: a piece ends at the first blank line, or with a body of known length, also
+where two reads share that blank line. What follows waits here, unparsed, until the request
+before it is answered. That keeps requests in order, decisions one by one, and memory bounded by
+a single read.
 
 The parser's callbacks only note what they hear; it is told on when the parser has returned, so
 that whoever listens may do anything, also ask for the next request.
@@ -53,6 +54,7 @@ class RequestReader:
         self._limits = limits
         self._waiting = b""
         self._at = 0  # what of `_waiting` was parsed already
+        self._seam = b""  # the end of a piece that no blank line ended
         self._parser = httptools.HttpRequestParser(self)
         self._broken = False
         self._reset()
@@ -63,8 +65,9 @@ class RequestReader:
         self._head: RequestHead | None = None
         self._told_head = False
         self._body: list[bytes] = []
-        self._fed = 0  # bytes of the head, then of the trailers
+        self._fed = 0  # bytes since the request's first, or since the last of its body
         self._body_left = 0
+        self._chunked = False
         self._complete = False
         self._told_complete = False
 
@@ -92,6 +95,9 @@ class RequestReader:
         """Parse as far as may be."""
         while self.waiting and not (self.held or self._told_complete or self._broken):
             self._feed_piece(self._next_piece())
+            # However small the chunks are: what one read brought of the body is told at once.
+            if not (self._chunked and self._told_head and self.waiting) or self._complete:
+                self._tell()
 
     def next(self) -> None:
         """The request was answered: read the next."""
@@ -109,13 +115,26 @@ class RequestReader:
         if self._body_left:
             self._at = min(start + self._body_left, len(self._waiting))
         else:
-            found = self._waiting.find(_BLANK_LINE, start)
-            self._at = len(self._waiting) if found < 0 else found + len(_BLANK_LINE)
+            self._at = self._behind_blank_line(start)
         return self._waiting[start : self._at] if start or self.waiting else self._waiting
 
+    def _behind_blank_line(self, start: int) -> int:
+        """Where the first blank line from ``start`` ends, or all that there is."""
+        waiting, seam = self._waiting, self._seam
+        if seam:
+            found = (seam + waiting[start : start + 3]).find(_BLANK_LINE)
+            if found >= 0:
+                self._seam = b""
+                return start + found + len(_BLANK_LINE) - len(seam)
+        found = waiting.find(_BLANK_LINE, start)
+        if found >= 0:
+            self._seam = b""
+            return found + len(_BLANK_LINE)
+        self._seam = (seam + waiting[max(start, len(waiting) - 3) :])[-3:]
+        return len(waiting)
+
     def _feed_piece(self, piece: bytes) -> None:
-        if self._head is None:
-            self._fed += len(piece)
+        self._fed += len(piece)
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
@@ -124,13 +143,16 @@ class RequestReader:
         except httptools.HttpParserError as error:
             self._refuse(_refusal(error))
             return
-        if self._head is None and self._fed > self._limits.request_head:
-            self._refuse(Refuse(431, "too_large", "the request head is too large"))
-            return
-        self._tell()
+        if self._body:
+            self._fed = 0
+        elif self._fed > self._limits.request_head:
+            where = "head is" if self._head is None else "chunk extensions or trailers are"
+            self._refuse(Refuse(431, "too_large", f"the request {where} too large"))
 
     def _tell(self) -> None:
         """Tell what the callbacks noted, in order."""
+        if self._broken:
+            return
         if self._head is not None and not self._told_head:
             self._told_head = True
             self._events.request_head(self._head)
@@ -150,6 +172,9 @@ class RequestReader:
     # -- what httptools calls --------------------------------------------------------------
 
     def on_url(self, url: bytes) -> None:
+        if self._head is not None:
+            # Pieces make this impossible. If it happened, two requests would be taken for one.
+            raise Refuse(400, "malformed", "a request within a request")
         self._url += url
         if len(self._url) > self._limits.request_line:
             raise Refuse(414, "too_large", "the request target is too long")
@@ -158,10 +183,6 @@ class RequestReader:
         self._fields.append((name, value))
         if len(self._fields) > self._limits.request_headers:
             raise Refuse(431, "too_large", "too many header fields")
-        if self._head is not None:
-            self._fed += len(name) + len(value)
-            if self._fed > self._limits.request_head:
-                raise Refuse(431, "too_large", "the trailers are too large")
 
     def on_headers_complete(self) -> None:
         if self._fed > self._limits.request_head:
@@ -171,12 +192,13 @@ class RequestReader:
             raise Refuse(505, "malformed", f"HTTP version {version}")
         method = self._parser.get_method().decode("ascii")
         head = read_request(method, self._url, version, self._fields)
-        if self._parser.should_upgrade() and head.has_body:
+        if head.has_body and (head.upgrade or self._parser.should_upgrade()):
             # The parser takes the body for the new protocol's bytes; readers differ here.
             raise Refuse(400, "malformed", "an upgrade with a body")
         self._fields = []
         self._fed = 0
         self._body_left = head.length or 0
+        self._chunked = head.length is None
         self._head = head
 
     def on_body(self, data: bytes) -> None:

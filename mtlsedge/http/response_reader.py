@@ -7,6 +7,7 @@ unfit for another request instead of becoming another answer.
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from mtlsedge.http.fields import BadResponse, read_response, response_trailers
 from mtlsedge.http.messages import Headers, ResponseHead
 
 _INTERIM_LIMIT = 32
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # the parser lets them into reason phrases
 
 
 class ResponseEvents(Protocol):
@@ -56,7 +58,7 @@ class ResponseReader:
         self._reason = b""
         self._to_head = False
         self._wants_upgrade = False
-        self._fed = 0
+        self._fed = 0  # bytes since the first of the answer, or since the last of its body
         self._interims = 0
         self._head: ResponseHead | None = None
         self._body: list[bytes] = []
@@ -84,16 +86,18 @@ class ResponseReader:
         if self._stage is _Stage.IDLE:
             self.spoiled = True
             return
-        if self._stage is _Stage.HEAD:
-            self._fed += len(data)
+        self._fed += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._switched(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._parser_failed(error)
-        if self._head is None and self._fed > self._head_limit:
-            raise BadResponse("the origin's response head is too large")
+        if self._body:
+            self._fed = 0
+        elif self._fed > self._head_limit and (self._head is None or self._stage is _Stage.BODY):
+            where = "head is" if self._head is None else "chunk extensions or trailers are"
+            raise BadResponse(f"the origin's response {where} too large")
         self._tell()
 
     def end_of_input(self) -> bool:
@@ -106,11 +110,16 @@ class ResponseReader:
 
     def _switched(self, rest: bytes) -> None:
         if self._head is None or self._head.status != 101:
-            raise BadResponse("the origin switched protocols without a 101")
+            if not self._ended:
+                raise BadResponse("the origin switched protocols without a 101")
+            self.spoiled = True  # a 101 behind an answer is not one to our request
+            return
         self._stage = _Stage.SWITCHED
         self.leftover = rest
 
     def _parser_failed(self, error: httptools.HttpParserError) -> None:
+        if self._head is not None and self._head.status == 101:
+            raise BadResponse("the origin switched protocols and did not say to which")
         if self._ended or self._stage is _Stage.IDLE:
             self.spoiled = True  # whatever follows a complete answer is not ours to read
             return
@@ -156,7 +165,8 @@ class ResponseReader:
         status = self._parser.get_status_code()
         bodiless = self._to_head or status < 200 or status in (204, 304)
         version = self._parser.get_http_version()
-        head = read_response(status, self._reason, version, self._fields, bodiless=bodiless)
+        reason = b"" if _CONTROL.search(self._reason) else self._reason
+        head = read_response(status, reason, version, self._fields, bodiless=bodiless)
         self._fields, self._reason = [], b""
         if status < 200 and status != 101:
             self._note_interim(head)

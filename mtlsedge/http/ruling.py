@@ -17,21 +17,45 @@ from mtlsedge.policy.question import (
 )
 from mtlsedge.target import Target, read_path
 
+_REFUSED_METHODS = frozenset(
+    {
+        "CONNECT",
+        "TRACE",
+        # The parser knows these from ``RTSP/1.0`` request lines.
+        "ANNOUNCE",
+        "DESCRIBE",
+        "FLUSH",
+        "GET_PARAMETER",
+        "PAUSE",
+        "PLAY",
+        "RECORD",
+        "REDIRECT",
+        "SETUP",
+        "SET_PARAMETER",
+        "TEARDOWN",
+    }
+)
+
 
 def read_target(head: RequestHead, caller: Caller) -> Target:
     """What is asked for, read once (RFC 9112 §3).
 
     Raises:
-        Refuse: 400, 405 or 421.
+        Refuse: 400, 405 or 421. Every 400 closes the connection: who sends one such request
+            may have more behind it.
     """
-    if head.method in ("CONNECT", "TRACE"):
+    if head.method in _REFUSED_METHODS:
         raise Refuse(405, "malformed", f"the method {head.method} is not served", close=True)
     raw, authority = _origin_form(head)
     host = _host(authority if authority is not None else head.host, head, caller)
     try:
         return Target(head.method, host, read_path(raw))
     except BadTarget as error:
-        raise Refuse(400, "malformed", str(error)) from error
+        raise _malformed(str(error)) from error
+
+
+def _malformed(detail: str) -> Refuse:
+    return Refuse(400, "malformed", detail, close=True)
 
 
 def _origin_form(head: RequestHead) -> tuple[bytes, bytes | None]:
@@ -41,25 +65,27 @@ def _origin_form(head: RequestHead) -> tuple[bytes, bytes | None]:
         return raw, None
     scheme, mark, rest = raw.partition(b"://")
     if not mark or scheme.lower() != b"https":
-        raise Refuse(400, "malformed", "the request target is neither a path nor an https URL")
+        raise _malformed("the request target is neither a path nor an https URL")
     authority, slash, path = rest.partition(b"/")
     if b"?" in authority or not authority:
-        raise Refuse(400, "malformed", "the request target is a URL without a path")
+        raise _malformed("the request target is a URL without a path")
     if head.host is None or head.host.lower() != authority.lower():
         # RFC 9112 §3.2.2 lets the URL win; an origin may think otherwise.
-        raise Refuse(400, "malformed", "the URL in the request names another host than Host")
+        raise _malformed("the URL in the request names another host than Host")
     return slash + path or b"/", authority
 
 
 def _host(field: bytes | None, head: RequestHead, caller: Caller) -> str:
     if field is None:
         if head.version == "1.0" and caller.server_name:
+            # An origin with several names must answer for the one that was judged.
+            head.host = caller.server_name.encode("ascii")
             return caller.server_name
-        raise Refuse(400, "malformed", "there is no Host field", close=True)
+        raise _malformed("there is no Host field")
     try:
         name, _ = split_authority(field)
     except BadHostName as error:
-        raise Refuse(400, "malformed", str(error), close=True) from error
+        raise _malformed(str(error)) from error
     matches = name == caller.server_name if caller.server_name else caller.site.answers_to(name)
     if not matches:
         meant = caller.server_name or caller.site.host.name
@@ -76,7 +102,7 @@ def governing(target: Target, caller: Caller) -> CompiledApplication | None:
     try:
         return caller.policy_for(target.host).governing(target.request_path)
     except AmbiguousPath as error:
-        raise Refuse(400, "ambiguous_path", str(error)) from error
+        raise Refuse(400, "ambiguous_path", str(error), close=True) from error
 
 
 def decide(

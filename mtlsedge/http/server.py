@@ -37,6 +37,7 @@ class HTTPConnection(protocol.Protocol):
         self._exchange: Exchange | None = None
         self._tunnelling = False
         self._stuck = False  # the client takes nothing for now
+        self._unsent = 0  # bytes, when it was last looked whether the client takes any
         self._closing = False
         self._in_head = False  # a head has begun and not ended
         self._reading = True
@@ -59,6 +60,8 @@ class HTTPConnection(protocol.Protocol):
         self._front.connections.add(self)
         transport.registerProducer(self, True)
         self._deadline.set(site.host.timeouts.request_head)
+        if self._front.draining:
+            self._close()
 
     def _meet(self, transport: Any, site: Any) -> Caller:
         identity: Identity = transport.identity
@@ -84,7 +87,7 @@ class HTTPConnection(protocol.Protocol):
         if self._closing:
             return
         if self._tunnelling and self._exchange is not None:
-            self._deadline.set(self._timeouts.tunnel)
+            self._set_deadline()
             self._exchange.client_tunnelled(data)
             return
         self._reader.take(data)
@@ -102,17 +105,21 @@ class HTTPConnection(protocol.Protocol):
 
     def pauseProducing(self) -> None:
         """The client's socket is full."""
-        self._stuck = True
-        self._set_deadline()
+        if not self._stuck:
+            self._stuck = True
+            self._watch_client()
         if self._exchange is not None:
             self._exchange.answer_full()
 
     def resumeProducing(self) -> None:
         """The client takes bytes again."""
         self._stuck = False
-        self._set_deadline()
         if self._exchange is not None:
             self._exchange.answer_drained()
+        if self._tunnelling:
+            self._set_deadline()
+        else:
+            self._read_on()
 
     def stopProducing(self) -> None:
         """The transport is going; ``connectionLost`` says the rest."""
@@ -153,19 +160,15 @@ class HTTPConnection(protocol.Protocol):
     def send_head(self, head: ResponseHead, extra: bytes, *, close: bool) -> None:
         """Begin an answer, framed so that its end is certain (RFC 9112 §6.3)."""
         request = self._request
-        close = close or not request.keep_alive
-        self._chunked = False
+        close = close or not request.keep_alive or self._front.draining
+        self._chunked = head.length is None and request.version == "1.1"
         framing = b""
-        if head.length is None:
-            if request.version == "1.1":
-                self._chunked = True
-                framing = b"Transfer-Encoding: chunked\r\n"
-            else:
-                close = True
-        elif head.declared and not head.length:
-            framing = b"Content-Length: %b\r\n" % head.declared
-        elif head.status != 204 and head.status != 304 and request.method != "HEAD":
-            framing = b"Content-Length: %d\r\n" % head.length
+        if self._chunked:
+            framing = b"Transfer-Encoding: chunked\r\n"
+        elif head.length is None:
+            close = True
+        elif head.status != 204:
+            framing = _length_field(head, request.method)
         self._answer_closes = close
         if close:
             framing += b"Connection: close\r\n"
@@ -196,12 +199,18 @@ class HTTPConnection(protocol.Protocol):
     def hold_request(self) -> None:
         """Read no more for now."""
         self._reader.held = True
-        self._set_reading(False)
+        if self._tunnelling:
+            self._set_reading(False)
+        elif not self._reading_on:
+            self._await_more()
 
     def resume_request(self) -> None:
         """Read on, first what was received already."""
         self._reader.held = False
-        self._read_on()
+        if self._tunnelling:
+            self._set_reading(True)
+        else:
+            self._read_on()
 
     def tunnel(self, head: ResponseHead) -> bytes:
         """Answer 101; every byte after it is the new protocol's."""
@@ -211,14 +220,14 @@ class HTTPConnection(protocol.Protocol):
             % (_status_line(head), render(head.headers), head.upgrade)
         )
         self.flush()
-        self._deadline.set(self._timeouts.tunnel)
+        self._set_deadline()
         self._reader.held = False
         self._set_reading(True)
         return self._reader.take_waiting()
 
     def send_tunnelled(self, data: bytes) -> None:
         """Bytes of the new protocol."""
-        self._deadline.set(self._timeouts.tunnel)
+        self._set_deadline()
         self._transport.write(data)
 
     def finished(self, *, close: bool) -> None:
@@ -242,18 +251,27 @@ class HTTPConnection(protocol.Protocol):
         """Read what may be read: the rest of this request, or the requests after it.
 
         Exchanges may end while they are being read, so this is a loop and never a recursion.
+        While the client takes no answers its next request is not begun: answers would pile up.
         """
         if self._reading_on:
             return
         self._reading_on = True
         reader = self._reader
-        reader.pump()
-        while reader.request_ended and self._exchange is None and not self._closing:
-            reader.next()
-        self._reading_on = False
+        try:
+            reader.pump()
+            while reader.request_ended and self._may_begin():
+                reader.next()
+        finally:
+            self._reading_on = False
+        self._await_more()
+
+    def _may_begin(self) -> bool:
+        return self._exchange is None and not (self._closing or self._stuck)
+
+    def _await_more(self) -> None:
         if not self._closing and not self._tunnelling:
             # What was sent ahead waits here, and further bytes in the socket.
-            self._set_reading(not (reader.held or reader.waiting))
+            self._set_reading(not (self._reader.held or self._reader.waiting))
             self._set_deadline()
 
     def _set_reading(self, reading: bool) -> None:
@@ -266,22 +284,29 @@ class HTTPConnection(protocol.Protocol):
             self._transport.pauseProducing()
 
     def _close(self) -> None:
+        """Close once the client has taken what was said, unless it takes too long over that."""
+        if self._closing:
+            return
         self.flush()
         self._closing = True
-        self._deadline.clear()
         self._transport.unregisterProducer()
         self._transport.lingerConnection()
+        self._watch_client()
 
     def drain(self) -> None:
         """Close as soon as nothing is under way."""
         if self._exchange is None and not self._closing:
             self._close()
 
+    def _watch_client(self) -> None:
+        self._unsent = _unsent(self._transport)
+        self._deadline.set(self._timeouts.write)
+
     def _set_deadline(self) -> None:
         timeouts, reader = self._timeouts, self._reader
         if self._stuck:
-            self._deadline.set(timeouts.write)
-        elif self._tunnelling:
+            return  # `_watch_client` keeps its own
+        if self._tunnelling:
             self._deadline.set(timeouts.tunnel)
         elif self._exchange is not None:
             waits_for_body = not (reader.held or reader.request_ended)
@@ -293,18 +318,27 @@ class HTTPConnection(protocol.Protocol):
             self._deadline.set(timeouts.request_head)
 
     def _too_slow(self) -> None:
-        if self._stuck or self._tunnelling:
-            self._transport.abortConnection()
+        if self._stuck or self._closing:
+            self._taking_too_slowly()
         elif self._exchange is not None:
-            self._exchange.refuse(
-                Refuse(408, "timeout", "the request body came too slowly", close=True)
-            )
+            silent = "the tunnel was silent" if self._tunnelling else "the request body stalled"
+            self._exchange.refuse(Refuse(408, "timeout", f"{silent} for too long", close=True))
         elif self._reader.between_requests:
             self._close()
         else:
             self.request_refused(
                 Refuse(408, "timeout", "the request head came too slowly", close=True)
             )
+
+    def _taking_too_slowly(self) -> None:
+        """Cut off a client that takes nothing; one that takes a little may go on."""
+        if _unsent(self._transport) < self._unsent:
+            self._watch_client()
+            return
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.client_lost("the client takes nothing of its answer")
+        self.abort()
 
     @property
     def _transport(self) -> Any:
@@ -324,3 +358,17 @@ class HTTPConnection(protocol.Protocol):
 def _status_line(head: ResponseHead) -> bytes:
     reason = head.reason or _REASONS.get(head.status, b"")
     return b"HTTP/1.1 %d %b\r\n" % (head.status, reason)
+
+
+def _length_field(head: ResponseHead, method: str) -> bytes:
+    if head.declared and not head.length:
+        return b"Content-Length: %b\r\n" % head.declared
+    if head.status == 304 or method == "HEAD":
+        return b""
+    return b"Content-Length: %d\r\n" % (head.length or 0)
+
+
+def _unsent(transport: Any) -> int:
+    """Bytes that wait in a Twisted transport for its peer to take more."""
+    waiting: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+    return waiting

@@ -81,7 +81,7 @@ class Caller:
         client_log, certificate_log, tls_log: this connection's part of each log line.
         policy: of the server name; of the last Host where there was none.
         verdicts: of verifiers that rules name, by their string.
-        sessions: by application name.
+        sessions: by application name, server name and service token.
     """
 
     site: Site
@@ -97,7 +97,7 @@ class Caller:
     tls_log: str
     policy: HostPolicy | None = None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
-    sessions: dict[str, AccessSession] = field(default_factory=dict)
+    sessions: dict[tuple[str, str, str], AccessSession] = field(default_factory=dict)
     _policy_of: str = ""
     _forwarded: bytes = b""
     _forwarded_for: str = ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from cryptography import x509
 from OpenSSL import crypto
 from twisted.internet import endpoints, ssl
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from mtlsedge import model
@@ -44,6 +45,7 @@ def _settings(host: model.Host) -> OriginSettings:
         connections=limits.origin_connections,
         idle=limits.origin_idle,
         queue=limits.origin_queue,
+        connect=timeouts.origin_connect,
         response=timeouts.origin_response,
         keep_alive=timeouts.origin_keep_alive,
         retry=timeouts.origin_retry,
@@ -64,31 +66,44 @@ def _endpoint(upstream: model.Upstream, host: model.Host, reactor: Any) -> IStre
     timeout = host.timeouts.origin_connect or _NO_TIMEOUT
     if upstream.scheme == "unix":
         return endpoints.UNIXClientEndpoint(reactor, upstream.path, timeout=timeout)
-    endpoint: IStreamClientEndpoint = endpoints.HostnameEndpoint(
-        reactor, upstream.host, upstream.port, timeout=timeout
-    )
+    endpoint = _tcp_endpoint(upstream, timeout, reactor)
     if upstream.scheme == "https":
-        return endpoints.wrapClientTLS(_tls_options(upstream, host.upstream_tls), endpoint)
+        options = _tls_options(upstream, host.upstream_tls)
+        return endpoints.wrapClientTLS(options, endpoint, clock=reactor)
     return endpoint
+
+
+def _tcp_endpoint(upstream: model.Upstream, timeout: float, reactor: Any) -> IStreamClientEndpoint:
+    # An address needs no resolver, which is a thread, nor several attempts side by side.
+    kind: Any = endpoints.HostnameEndpoint
+    if isIPAddress(upstream.host):
+        kind = endpoints.TCP4ClientEndpoint
+    elif isIPv6Address(upstream.host):
+        kind = endpoints.TCP6ClientEndpoint
+    return cast(IStreamClientEndpoint, kind(reactor, upstream.host, upstream.port, timeout=timeout))
 
 
 def _tls_options(upstream: model.Upstream, tls: model.UpstreamTLS) -> Any:
     """Verification by Twisted, which checks names with service-identity (RFC 9525)."""
-    client = None
+    client, chain = None, []
     if tls.client is not None:
         client = ssl.PrivateCertificate.loadPEM(tls.client.key + b"\n" + tls.client.certificate)
+        chain = _certificates(tls.client.certificate)[1:]
     return ssl.optionsForClientTLS(
         tls.server_name or upstream.host,
         trustRoot=_trust_root(tls.ca),
         clientCertificate=client,
         acceptableProtocols=[b"http/1.1"],
+        extraCertificateOptions={"extraCertChain": chain} if chain else None,
     )
 
 
 def _trust_root(ca: bytes) -> Any:
     if not ca:
         return ssl.platformTrust()  # the operator wrote "system"
-    certificates = x509.load_pem_x509_certificates(ca)
-    return ssl.trustRootFromCertificates(
-        [ssl.Certificate(crypto.X509.from_cryptography(found)) for found in certificates]
-    )
+    return ssl.trustRootFromCertificates([ssl.Certificate(found) for found in _certificates(ca)])
+
+
+def _certificates(pem: bytes) -> list[crypto.X509]:
+    found = x509.load_pem_x509_certificates(pem)
+    return [crypto.X509.from_cryptography(each) for each in found]

@@ -48,7 +48,7 @@ class Deadline:
         self._deadlines = deadlines
         self._expired: Callable[[], None] | None = expired
         self._at = inf  # when the peer is too slow
-        self._due = inf  # when the call in flight looks
+        self._due = inf  # when the one call looks that counts; others in flight do nothing
 
     def set(self, delay: float) -> None:
         """Move the deadline to ``delay`` seconds from now; 0 means there is none."""
@@ -69,10 +69,12 @@ class Deadline:
         self._expired = None
 
     def _look_in(self, delay: float) -> None:
-        self._due = self._deadlines.seconds() + delay
-        self._deadlines.call_later(delay, self._look)
+        due = self._due = self._deadlines.seconds() + delay
+        self._deadlines.call_later(delay, lambda: self._look(due))
 
-    def _look(self) -> None:
+    def _look(self, due: float) -> None:
+        if due != self._due:
+            return  # one that looks earlier took its place, and follows the deadline from there
         self._due = inf
         if self._at == inf or self._expired is None:
             return

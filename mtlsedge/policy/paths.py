@@ -149,5 +149,5 @@ class PathTable:
         pieces = path[1:].split("/", self._depth)
         walk = _Walk([self._fold(unquote_to_bytes(piece)) for piece in pieces[: self._depth]])
         root = Place((self._root,), self._root.applications)
-        place = getChildForRequest(root, walk)  # type: ignore[no-untyped-call]
+        place = getChildForRequest(root, walk)
         return cast(Place, place).applications

@@ -4,6 +4,10 @@ Every connection begins in the *lobby*: a context with no certificate and no sto
 work is to read the server name. OpenSSL copies its options, modes, protocol versions and
 verify callback when the connection is made, so those are set there; certificate, ciphers,
 store and CA names come from the host's context.
+
+No context keeps sessions. Tickets are forbidden host by host, on the connection, and not in
+the lobby: a TLS 1.3 connection that begins with ``OP_NO_TICKET`` still sends two tickets, that
+nobody could redeem; one that is told while it chooses its host sends none.
 """
 
 from __future__ import annotations
@@ -39,15 +43,13 @@ _SESSION_ID_CONTEXT = b"mtlsedge"
 _CHAIN_DEPTH = 10
 
 
-def build_lobby(
-    choose: Callable[[SSL.Connection], bool], verify: VerifyCallback, *, resumption: bool
-) -> SSL.Context:
-    """The context in which every connection starts.
+def build_lobby(choose: Callable[[SSL.Connection], bool], verify: VerifyCallback) -> SSL.Context:
+    """The context in which every connection starts; ``choose`` is called for every ClientHello.
 
-    ``resumption`` is whether any host allows it: a session made at one host can be resumed at
-    another, before the server name is even looked at, unless the lobby has none.
+    Its ticket keys are the ones that count for all hosts: a session made at one host can be
+    resumed at another, before the server name is even looked at.
     """
-    lobby = _context(resumption)
+    lobby = _context()
     lobby.set_verify(SSL.VERIFY_NONE, verify)
     on_server_name(lobby, choose)
     return lobby
@@ -61,7 +63,7 @@ def build_host(name: str, host: model.Host, trust: ClientTrust | None) -> TLSHos
     """
     resumption = host.resumption == "recheck"
     require = host.handshake == "require"
-    context = _context(resumption)
+    context = _context()
     _present(context, host.key_pair)
     mode = SSL.VERIFY_NONE
     if trust is not None:
@@ -76,10 +78,10 @@ def build_host(name: str, host: model.Host, trust: ClientTrust | None) -> TLSHos
     return TLSHost(name, context, mode, trust, require, resumption)
 
 
-def _context(resumption: bool) -> SSL.Context:
+def _context() -> SSL.Context:
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_options(_OPTIONS | (0 if resumption else SSL.OP_NO_TICKET))
+    context.set_options(_OPTIONS)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS | NO_AUTO_CHAIN)
     context.set_cipher_list(_TLS12_CIPHERS)
     context.set_tls13_ciphersuites(_TLS13_CIPHERS)

@@ -60,4 +60,5 @@ def enter(connection: SSL.Connection, host: TLSHost) -> None:
     # Without a callback OpenSSL keeps the one inherited from the first context.
     connection.set_verify(host.verify_mode)
     if not host.resumption:
+        # Here, and not in the first context: see `mtlsedge.tls.contexts`.
         connection.set_options(SSL.OP_NO_TICKET)

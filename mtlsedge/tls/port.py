@@ -75,6 +75,10 @@ def open_port(reactor: Any, listen: Listen, factory: IProtocolFactory, limit: in
 
 def _inherit(reactor: Any, descriptor: int, factory: IProtocolFactory) -> TLSPort:
     with socket.socket(fileno=socket.dup(descriptor)) as inherited:
+        if inherited.family not in (socket.AF_INET, socket.AF_INET6):
+            raise OSError(f"fd:{descriptor} is no TCP socket")
+        if not inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise OSError(f"fd:{descriptor} is not listening")
         inherited.setblocking(False)
         port: TLSPort = TLSPort._fromListeningDescriptor(
             reactor, inherited.fileno(), inherited.family, factory

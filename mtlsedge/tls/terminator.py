@@ -10,12 +10,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from OpenSSL import SSL, crypto
+from twisted.logger import Logger
 
 from mtlsedge.openssl import verify_error_text
 from mtlsedge.ops.deadlines import Deadlines
 from mtlsedge.tls.contexts import build_lobby
 from mtlsedge.tls.facts import HandshakeFailure
 from mtlsedge.tls.hosts import HostTable, TLSHost, enter
+
+_log = Logger()
 
 
 class Newcomer(Protocol):
@@ -35,6 +38,8 @@ class Terminator:
         deadlines: for handshakes that stall.
         handshake_timeout: seconds.
         failed: told of every handshake that came to nothing.
+        write_timeout: seconds for which a client that is being parted with may take nothing of
+            what is left to send; 0 is for ever.
     """
 
     def __init__(
@@ -43,13 +48,14 @@ class Terminator:
         deadlines: Deadlines,
         handshake_timeout: float,
         failed: Callable[[HandshakeFailure], None],
+        write_timeout: float = 60.0,
     ) -> None:
         self.hosts = hosts
         self.deadlines = deadlines
         self.handshake_timeout = handshake_timeout
         self.failed = failed
-        resumption = any(host.resumption for _, host in hosts.names)
-        self.lobby = build_lobby(self._choose, _verify, resumption=resumption)
+        self.write_timeout = write_timeout
+        self.lobby = build_lobby(self._choose, _verify)
 
     def _choose(self, connection: SSL.Connection) -> bool:
         """The SNI callback: enter the host that the ClientHello names, or refuse it."""
@@ -73,21 +79,34 @@ def _verify(
 ) -> bool:
     """The verify callback, once per certificate and error.
 
+    pyOpenSSL would keep an exception and raise it in whatever connection comes next.
+    """
+    newcomer: Newcomer = connection.get_app_data()
+    try:
+        newcomer.refusal = _objection(newcomer, certificate, error, depth, ok)
+    except Exception:
+        _log.failure("verifying a client certificate failed; it is refused")
+        newcomer.refusal = "internal error while the client certificate was verified"
+    return not newcomer.refusal
+
+
+def _objection(
+    newcomer: Newcomer, certificate: crypto.X509, error: int, depth: int, ok: int
+) -> str:
+    """What speaks against a certificate within the handshake; "" if nothing.
+
     Hosts that record let every chain through, to be judged after the handshake. A host that
     requires refuses here what OpenSSL could not verify, and then what its CRLs revoke.
     """
-    newcomer: Newcomer = connection.get_app_data()
     host = newcomer.host
     if host is None:
-        return False
+        return "a client certificate came before a host was chosen"
     if not host.require or host.trust is None:
-        return True
+        return ""
     if not ok:
-        newcomer.refusal = f"client certificate, depth {depth}: {verify_error_text(error)}"
-        return False
+        return f"client certificate, depth {depth}: {verify_error_text(error)}"
     proved = newcomer.proved
     proved[depth] = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
     if depth == 0 and not host.trust.admits([proved[at] for at in sorted(proved)]):
-        newcomer.refusal = "client certificate: revoked, or its revocation list is unusable"
-        return False
-    return True
+        return "client certificate: revoked, or its revocation list is unusable"
+    return ""

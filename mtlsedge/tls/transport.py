@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, cast
 
 from OpenSSL import SSL, crypto
 from twisted.internet import main, tcp
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from mtlsedge.identity import ANONYMOUS, Identity
-from mtlsedge.openssl import was_resumed
+from mtlsedge.openssl import forget_errors, read_by_record, was_resumed
 from mtlsedge.ops.eager import write_eagerly
 from mtlsedge.tls.facts import HandshakeFacts, HandshakeFailure, failure_text
 from mtlsedge.tls.hosts import TLSHost
@@ -50,8 +52,13 @@ class _State(Enum):
     SETTLING = auto()  # a verifier is still thinking
     OPEN = auto()
     LINGERING = auto()  # all is said; the client may still be sending
+    GONE = auto()  # aborted or lost: nothing is read, written or settled any more
 
 
+_BEFORE_OPEN = (_State.HANDSHAKE, _State.SETTLING)
+
+
+@implementer(ISSLTransport)
 class TLSServer(tcp.Server):
     """One client's connection.
 
@@ -73,7 +80,9 @@ class TLSServer(tcp.Server):
     ) -> None:
         self._state = _State.HANDSHAKE
         self._paused = False
-        self._retry_write = False
+        self._retry_write = False  # OpenSSL must read before it can write on
+        self._retry_read = False  # and the other way round
+        self._settling: Deferred[Identity] | None = None
         self._linger = False
         self._lingered = 0
         self.host: TLSHost | None = None
@@ -85,6 +94,7 @@ class TLSServer(tcp.Server):
         self._server = server
         self._terminator = server.terminator
         self._tls = SSL.Connection(self._terminator.lobby, sock)
+        read_by_record(self._tls)
         self._tls.set_accept_state()
         self._tls.set_app_data(self)
         tcp.Server.__init__(self, sock, protocol, client, server, sessionno, reactor)
@@ -106,6 +116,7 @@ class TLSServer(tcp.Server):
 
     def _read_plaintext(self) -> Any:
         for _ in range(_READS_PER_TURN):
+            forget_errors()
             try:
                 data = self._tls.recv(_RECORD)
             except SSL.WantReadError:
@@ -113,38 +124,52 @@ class TLSServer(tcp.Server):
             except SSL.ZeroReturnError:
                 return main.CONNECTION_DONE
             except SSL.WantWriteError:
-                self.startWriting()
+                self._wait_for_room()
                 break
             except SSL.Error:
                 return main.CONNECTION_LOST
             self.protocol.dataReceived(data)
-            if len(data) < _RECORD or self._paused or self.disconnecting or not self.connected:
+            if len(data) < _RECORD or not self._reads():
                 break
-        if self._retry_write and self.connected:
+        if self._retry_write and self._state is _State.OPEN:
             self._retry_write = False
             self.startWriting()
         return None
 
-    def pauseProducing(self) -> None:
-        """Stop reading at once, also in the middle of a turn."""
-        self._paused = True
+    def _reads(self) -> bool:
+        return self._state is _State.OPEN and not self._paused and not self.disconnecting
+
+    def _wait_for_room(self) -> None:
+        """Read on only when the socket takes bytes: the answer to what was read has no room.
+
+        A client that sends and does not read would otherwise keep the process turning.
+        """
+        self._retry_read = True
         self.stopReading()
+        self.startWriting()
+
+    def pauseProducing(self) -> None:
+        """Stop reading at once, also in the middle of a turn; a handshake goes on."""
+        self._paused = True
+        if self._state is _State.OPEN:
+            self.stopReading()
 
     def resumeProducing(self) -> None:
         """Read again; before the identity is settled, that is not the protocol's to say."""
         self._paused = False
-        if self._state in (_State.OPEN, _State.HANDSHAKE) and not self.disconnecting:
+        if self._reads():
             self.startReading()
 
     # -- the handshake ---------------------------------------------------------------------
 
     def _shake_hands(self) -> Any:
+        forget_errors()
         try:
             self._tls.do_handshake()
         except SSL.WantReadError:
             return None
         except SSL.WantWriteError:
-            self.startWriting()
+            self._wait_for_room()
             return None
         except SSL.Error as error:
             return self._fail(self.refusal or failure_text(error))
@@ -159,18 +184,18 @@ class TLSServer(tcp.Server):
         self.facts = HandshakeFacts.of(self._tls, resumed)
         if resumed and not host.resumption:
             return self._fail("a session of another host was resumed")
-        if host.trust is None:
-            self._established(ANONYMOUS)
-            return None
-        leaf, sent = self._presented()
-        answer = host.trust.settle(leaf, sent, self.server_name)
+        answer: Identity | Deferred[Identity] = ANONYMOUS
+        if host.trust is not None:
+            answer = host.trust.settle(*self._presented(), self.server_name)
         if isinstance(answer, Deferred):
             self._state = _State.SETTLING
             self.stopReading()
-            answer.addCallbacks(self._established, self._settling_failed)
+            self._settling = answer
+            answer.addCallback(self._established).addErrback(self._settling_failed)
             return None
         self._established(answer)
-        return None
+        # Clients send their request right behind their Finished.
+        return self._read_plaintext() if self._reads() else None
 
     def _presented(self) -> tuple[bytes | None, list[bytes]]:
         leaf = self._tls.get_peer_certificate()
@@ -180,37 +205,31 @@ class TLSServer(tcp.Server):
         return _der(leaf), [_der(certificate) for certificate in sent]
 
     def _established(self, identity: Identity) -> None:
-        if not self.connected:
-            return  # it went away while a verifier was thinking
+        self._settling = None
+        if self._state is _State.GONE:
+            return  # while a verifier was thinking
         self.identity = identity
+        self.proved.clear()
         if self.host is not None and self.host.require and not identity.verified:
             self._report(f"{identity.reason.value}: {identity.detail}")
             self.abortConnection()
             return
-        thought = self._state is _State.SETTLING
         self._state = _State.OPEN
         self._deadline.clear()
-        if thought and not self._paused:
+        if self._paused:
+            self.stopReading()
+        else:
             self.startReading()
-        if self._tempDataLen:
+        if self._tempDataLen or self._writeDisconnecting:
             self.startWriting()
         if IHandshakeListener.providedBy(self.protocol):
             self.protocol.handshakeCompleted()
-        if not thought and self.connected and not self._paused and not self.disconnecting:
-            # Clients send their request right behind their Finished.
-            self._finish_turn(self._read_plaintext())
-
-    def _finish_turn(self, result: Any) -> None:
-        """Lose the connection for a reason that `_read_plaintext` gave inside another call."""
-        if result is not None and self.connected:
-            cast(Any, self.reactor).callLater(0, self._lose, Failure(result))
-
-    def _lose(self, reason: Failure) -> None:
-        if self.connected:
-            self.connectionLost(reason)
 
     def _settling_failed(self, failure: Failure) -> None:
-        _log.failure("settling an identity failed; the connection is refused", failure)
+        self._settling = None
+        if self._state is _State.GONE:
+            return
+        _log.failure("a connection is refused: settling its identity failed", failure)
         self._report("internal error while the identity was settled")
         self.abortConnection()
 
@@ -231,19 +250,20 @@ class TLSServer(tcp.Server):
         )
 
     def _too_slow(self) -> None:
-        if self._state in (_State.HANDSHAKE, _State.SETTLING):
+        if self._state in _BEFORE_OPEN:
             self._report("the handshake took too long")
         self.abortConnection()
 
     # -- writing ---------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Send or queue plaintext; before the handshake is done it waits."""
+        """Send or queue plaintext; before the identity is settled it waits."""
         if self._state is _State.OPEN:
             write_eagerly(self, data)
-        elif self.connected and not self._writeDisconnected:
+        elif self._state in _BEFORE_OPEN:
             self._tempDataBuffer.append(data)
             self._tempDataLen += len(data)
+            self._maybePauseProducer()
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Send several pieces as one."""
@@ -251,15 +271,20 @@ class TLSServer(tcp.Server):
 
     def doWrite(self) -> Any:
         """What the reactor calls when the socket takes bytes again."""
+        if self._retry_read:
+            self._retry_read = False
+            if self._state is _State.HANDSHAKE or self._reads():
+                self.startReading()
         if self._state is _State.OPEN:
             return super().doWrite()
         self.stopWriting()
-        return self.doRead()  # OpenSSL wanted to write while it was reading
+        return self.doRead() if self._state is _State.HANDSHAKE else None
 
     def writeSomeData(self, data: bytes) -> int | Any:
         """Encrypt and send as much as the socket takes; see ``FileDescriptor``."""
         sent = 0
         view = memoryview(data)[: self.SEND_LIMIT]
+        forget_errors()
         try:
             while sent < len(view):
                 sent += self._tls.send(view[sent:])
@@ -270,16 +295,29 @@ class TLSServer(tcp.Server):
             self.stopWriting()
         except SSL.Error:
             return main.CONNECTION_LOST
+        if sent and self.disconnecting:
+            self._deadline.set(self._terminator.write_timeout)
         return sent
 
     # -- the end ---------------------------------------------------------------------------
 
     def loseConnection(self) -> None:
-        """Close once everything queued is sent (``ITransport.loseConnection``)."""
+        """Close once everything queued is sent (``ITransport.loseConnection``).
+
+        A client that takes nothing of it for the terminator's ``write_timeout`` is cut off.
+        Before the identity is settled nothing may be sent, and the connection is aborted.
+        """
         if self._state is _State.OPEN:
             super().loseConnection()
-        else:
+            if self.connected:
+                self._deadline.set(self._terminator.write_timeout)
+        elif self._state is not _State.LINGERING:
             self.abortConnection()
+
+    def abortConnection(self) -> None:
+        """Close at once; what is queued is dropped (``IAbortingTransport``)."""
+        self._state = _State.GONE
+        super().abortConnection()
 
     def lingerConnection(self) -> None:
         """Close as ``loseConnection`` does, but let the client finish sending first.
@@ -291,8 +329,12 @@ class TLSServer(tcp.Server):
         self.loseConnection()
 
     def _postLoseConnection(self) -> Any:
+        forget_errors()
         try:
             self._tls.shutdown()
+        except SSL.WantWriteError:
+            self.startWriting()  # no room for the goodbye yet; `doWrite` comes here again
+            return None
         except SSL.Error:
             return main.CONNECTION_DONE
         if not self._linger:
@@ -306,6 +348,20 @@ class TLSServer(tcp.Server):
         self.stopWriting()
         self.startReading()
         return None
+
+    def _closeWriteConnection(self) -> None:
+        """Half-close, in TLS as well: what ends without a word looks cut off (RFC 8446 §6.1)."""
+        forget_errors()
+        with suppress(SSL.Error):
+            self._tls.shutdown()
+        super()._closeWriteConnection()
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """The client has closed its half, or all of it."""
+        if self._state is _State.LINGERING:
+            self.connectionLost(reason)
+        else:
+            super().readConnectionLost(reason)
 
     def _discard(self) -> Any:
         try:
@@ -321,11 +377,17 @@ class TLSServer(tcp.Server):
         """Let go of everything; the protocol hears of it once."""
         if not hasattr(self, "socket"):
             return
+        self._state = _State.GONE
         self._deadline.forget()
         self._server.closed()
-        tcp.Server.connectionLost(self, reason)
-        # pyOpenSSL's object and ours hold each other; broken here, no collector is needed.
-        self._tls.set_app_data(None)
+        settling, self._settling = self._settling, None
+        try:
+            tcp.Server.connectionLost(self, reason)
+        finally:
+            # pyOpenSSL's object and ours hold each other; broken here, no collector is needed.
+            self._tls.set_app_data(None)
+            if settling is not None:
+                settling.cancel()
 
     def getPeerCertificate(self) -> crypto.X509 | None:
         """The leaf as it was presented, verified or not (``ISSLTransport``)."""

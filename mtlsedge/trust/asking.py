@@ -82,7 +82,7 @@ class _Question:
         self._verdict = verdict
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        if self._waiting is not None and not self._waiting.called:
+        if self._waiting is not None:
             self._waiting.callback(verdict)
 
     def _finish_raised(self, failure: Failure) -> None:

@@ -245,7 +245,7 @@ def _refused(peer: PeerChain, failed: Failed) -> Identity:
 
 
 def _verified(peer: PeerChain, path: Path) -> PeerChain:
-    return replace(peer, verified=path.chain)
+    return PeerChain(peer.leaf, peer.sent, path.chain)
 
 
 def _name(spec: str) -> str:

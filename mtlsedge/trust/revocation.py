@@ -23,6 +23,7 @@ from mtlsedge.trust.outcomes import Failed, moment
 
 _log = Logger()
 _ISSUERS = 256  # whose lists are found and their signatures verified
+_SHORT = 10**9  # the least serial that a random one of 64 bits or more is likely to have
 
 
 class RevocationLists:
@@ -51,7 +52,7 @@ class RevocationLists:
         for crl in crls:
             self._by_issuer.setdefault(crl.issuer_key, []).append(crl)
         faults = [f"{crl.place} cannot be used: {crl.fault}" for crl in crls if crl.fault]
-        return faults + [_SERIAL_ZERO.format(crl.place) for crl in crls if 0 in crl.revoked]
+        return faults + [_misread(crl) for crl in crls if _looks_misread(crl)]
 
     def check(self, chain: Sequence[Certificate], now: float) -> Failed | None:
         """Why a verified chain (leaf first, anchor last) may not pass, or None.
@@ -140,10 +141,22 @@ class _IssuersLists:
         return f"{newest.place} is stale since {moment(newest.next_update)}"
 
 
-_SERIAL_ZERO = (
-    "{0} revokes serial 0, which no certificate has: `cfssl gencrl` reads decimal serials and "
-    "takes a hexadecimal one for 0; make the list again with decimal serials"
-)
+def _looks_misread(crl: Crl) -> bool:
+    """Whether a list was made by `cfssl gencrl` from hexadecimal serials.
+
+    It reads decimal ones, and silently keeps of others the digits before the first letter: 0
+    where there are none, else a few. Its lists have no CRL number.
+    """
+    shortest = min(crl.revoked, default=_SHORT)
+    return shortest == 0 or (crl.number < 0 and shortest < _SHORT)
+
+
+def _misread(crl: Crl) -> str:
+    return (
+        f"{crl.place} revokes serial {min(crl.revoked)}, which is hardly anybody's: `cfssl gencrl` "
+        "reads decimal serials, and of a hexadecimal one only the digits before its first letter; "
+        "make the list again with decimal serials, or nobody is revoked by it"
+    )
 
 
 def _may_sign_lists(issuer: Certificate) -> bool:

@@ -66,7 +66,7 @@ def email_pattern(text: str) -> Matcher:
 
     def matches(name: str) -> bool:
         its_local, its_at, its_domain = name.partition("@")
-        if not its_at or not its_local or "@" in its_domain:
+        if not its_at or not its_local:
             return False
         return local in ("*", its_local) and _host_covered(domain, its_domain)
 

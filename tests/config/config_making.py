@@ -12,7 +12,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization as ser
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from cryptography.x509.oid import NameOID
 
 from mtlsedge.config.load import load_mapping
@@ -83,6 +83,16 @@ def crl(issuer: Minted, next_update: dt.datetime = NOW + 7 * DAY) -> x509.Certif
     )
 
 
+def unfit_keys() -> dict[str, bytes]:
+    """Keys that parse and cannot serve TLS."""
+    keys = {
+        "small-key.pem": rsa.generate_private_key(65537, 1024),
+        "exchange-key.pem": x25519.X25519PrivateKey.generate(),
+    }
+    how = (ser.Encoding.PEM, ser.PrivateFormat.PKCS8, ser.NoEncryption())
+    return {file: key.private_bytes(*how) for file, key in keys.items()}
+
+
 def write_pki(directory: Path) -> None:
     """Every file that a test names, in one directory; keys are for their owner only."""
     server = mint("server", sans=("iot.example.com",))
@@ -113,6 +123,7 @@ def write_pki(directory: Path) -> None:
         "empty.crl": b"",
         "stale.crl": crl(ca, NOW - DAY).public_bytes(ser.Encoding.PEM),
         "stranger.crl": crl(stranger).public_bytes(ser.Encoding.PEM),
+        **unfit_keys(),
         "text.txt": b"nothing of the kind\n",
     }
     for label, ends in (("expired", NOW - DAY), ("ending", NOW + 3 * DAY)):

@@ -17,7 +17,7 @@ import pytest
 from perf import ab, cli, report
 from perf.catalogue import EDGE, ORIGIN, PEERS, Kind, Setting, Unavailable, prepare, render
 from perf.client import Failed, check_begun, check_whole
-from perf.cpu import Cores, choose_cores, cpu_ns, process_tree
+from perf.cpu import Cores, choose_cores, core_times, cpu_ns, process_tree, stolen_share
 from perf.keys import KeyFiles, make_keys
 from perf.load import run
 from perf.plan import Plan, Target
@@ -112,8 +112,8 @@ def test_a_sample_speaks_per_operation() -> None:
 
 def test_cpu_time_counts_what_a_process_has_used() -> None:
     """The clock of a process moves with its work."""
-    begun = time.process_time_ns()
     before = cpu_ns((os.getpid(),))
+    begun = time.process_time_ns()
     while time.process_time_ns() < begun + 20_000_000:
         pass
     assert cpu_ns((os.getpid(),)) - before >= 20_000_000
@@ -153,6 +153,15 @@ def test_the_server_shares_its_core_only_when_there_is_one(
     chosen = choose_cores(frozenset(cores))
     assert expected == chosen
     assert (len(cores) > 1) == chosen.apart
+
+
+def test_what_the_hypervisor_took_is_a_share_of_the_cores_own_time() -> None:
+    """Only the cores asked for count, and none of it twice."""
+    first = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\ncpu1 10 0 0 10 0 0 0 0 5 0\n"
+    second = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 0 0 0 0 0 0 0 50 0 0\ncpu1 40 0 0 50 0 0 0 30 9 0\n"
+    core = frozenset({1})
+    assert 0.3 == stolen_share(core_times(core, first), core_times(core, second))
+    assert 0.0 == stolen_share(core_times(core, first), core_times(core, first))
 
 
 # --- what counts as a success

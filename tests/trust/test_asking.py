@@ -249,8 +249,15 @@ def test_who_asks_may_give_up(clock: Clock) -> None:
     assert failures[0].check(CancelledError)
     assert [gate] == cancelled
     assert [] == clock.getDelayedCalls()
-    gate_twice: Deferred[Any] = Deferred(_accept_when_cancelled)
-    ask(clock, lambda: gate_twice).addErrback(lambda _: None).cancel()
+
+
+def test_who_gave_up_gets_no_answer(clock: Clock) -> None:
+    """Not even from a verifier that has one at hand when it is cancelled."""
+    waiting = ask(clock, lambda: Deferred(_accept_when_cancelled))
+    waiting.cancel()
+    failures: list[Any] = []
+    waiting.addErrback(failures.append)
+    assert failures[0].check(CancelledError)
 
 
 def test_a_raise_is_in_the_log_with_its_name_and_traceback(

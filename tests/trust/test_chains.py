@@ -496,6 +496,15 @@ class Shop:
         )
 
 
+def test_a_chain_that_ends_elsewhere_is_untrusted() -> None:
+    """OpenSSL has never done it; the anchors are ours to check all the same."""
+    ca = Authority(client_ca(ROOT))
+    ca.anchors = frozenset({OTHER.der})
+    outcome = ChainBuilder([ca], lambda: NOW).build(peer(LEAF))
+    assert isinstance(outcome, Failed)
+    assert (Reason.UNTRUSTED, 1) == (outcome.reason, outcome.depth)
+
+
 # -- never a system trust store ---------------------------------------------------------------
 
 

@@ -385,7 +385,8 @@ def test_a_rules_verifier_says_no_where_it_cannot_say_yes() -> None:
     unknown = judge.judge("sam:x", verified_peer(), "a.example")
     assert isinstance(unknown, Verdict)
     assert (False, True) == (unknown.accepted, "no verifier 'sam'" in unknown.reason)
-    unverified = judge.judge("chain", peer(LEAF), "a.example")
+    willing = trust(verifiers={"v": Scripted(YES)})
+    unverified = willing.judge("v", peer(LEAF), "a.example")
     assert isinstance(unverified, Verdict)
     assert not unverified.accepted
     clock = Clock()

@@ -302,12 +302,24 @@ def test_lists_over_sha1_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- what is told -----------------------------------------------------------------------------
 
 
-def test_serial_zero_is_warned_of() -> None:
-    """`cfssl gencrl` reads decimal serials and takes a hexadecimal one for zero."""
-    lists = RevocationLists([source(pem(crl(ROOT, [0])))], "require")
-    assert 1 == len(lists.warnings)
-    assert "ca.crl revokes serial 0" in lists.warnings[0]
-    assert "decimal" in lists.warnings[0]
+@pytest.mark.parametrize(
+    ("serials", "number", "warned"),
+    [
+        ([1 << 150, 0], 1, "ca.crl revokes serial 0,"),
+        ([1 << 150, 0], None, "ca.crl revokes serial 0,"),
+        ([1 << 150, 59], None, "ca.crl revokes serial 59,"),
+        ([1 << 150, 59], 1, ""),
+        ([1 << 150], None, ""),
+        ([], None, ""),
+    ],
+)
+def test_serials_that_cfssl_misread_are_warned_of(
+    serials: list[int], number: int | None, warned: str
+) -> None:
+    """`cfssl gencrl` keeps of a hexadecimal serial what stands before its first letter."""
+    lists = RevocationLists([source(pem(crl(ROOT, serials, number=number)))], "require")
+    assert bool(warned) == bool(lists.warnings)
+    assert all(warning.startswith(warned) for warning in lists.warnings)
     assert None is lists.check(chain(GOOD, ROOT), NOW)
 
 

@@ -1,0 +1,48 @@
+"""What is asked before a request is judged, and what does one that was admitted carry?"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from mtlsedge.http.access import AccessSession, Holder
+from mtlsedge.http.site import Caller
+from mtlsedge.policy.application import CompiledApplication
+
+
+def ask_verifiers(
+    application: CompiledApplication | None, caller: Caller, host: str
+) -> Deferred[Any] | None:
+    """Fill ``caller.verdicts`` with what the application's rules need; None when they are there."""
+    chain, judge = caller.identity.chain, caller.site.judge
+    if application is None or not application.verifiers:
+        return None
+    if not caller.identity.verified or chain is None or judge is None:
+        return None
+    waiting: list[Deferred[None]] = []
+    for spec in application.verifiers:
+        if spec not in caller.verdicts:
+            verdict = judge.judge(spec, chain, host)
+            if isinstance(verdict, Deferred):
+                waiting.append(verdict.addCallback(partial(caller.verdicts.__setitem__, spec)))
+            else:
+                caller.verdicts[spec] = verdict
+    return gatherResults(waiting, consumeErrors=True) if waiting else None
+
+
+def open_session(
+    application: CompiledApplication, caller: Caller, host: str, service_token_id: str
+) -> tuple[AccessSession, Holder]:
+    """The caller's session at an application, and who its token is made out to.
+
+    ``service_token_id`` is the client id of a service token that the request proved, or "".
+    """
+    holder = Holder.of(caller.identity, service_token_id)
+    key = (application.name, host, service_token_id)
+    earlier = caller.sessions.get(key)
+    session = caller.site.tokens.session(application, host, holder, earlier)
+    if session is not earlier:
+        caller.sessions[key] = session
+    return session, holder
