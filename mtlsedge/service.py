@@ -155,6 +155,7 @@ class EdgeService(service.Service):
         return waiting
 
     def _close(self, result: Any) -> Any:
+        self._assembled.front.stop()
         for site in self._assembled.front.sites.values():
             site.origins.close()
         self._access_log.close()

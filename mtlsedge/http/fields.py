@@ -248,7 +248,7 @@ def read_response(
         elif exact == b"transfer-encoding":
             chunked = _is_chunked(value, version, repeated=chunked)
         elif exact == b"upgrade":
-            head.upgrade = value.strip(_OWS)
+            head.upgrade = head.upgrade + b", " + value if head.upgrade else value
     _apply_connection(head, connection, version)
     _apply_framing(head, chunked, bodiless)
     return head

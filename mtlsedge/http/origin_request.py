@@ -80,4 +80,5 @@ def _framing(head: RequestHead, upgrade: bytes) -> bytes:
 
 def switched_properly(answered: bytes, asked: bytes) -> bool:
     """Whether a 101 names one of the protocols that were asked for (RFC 9110 §15.2.2)."""
-    return bool(answered) and set(tokens(answered)) <= set(tokens(asked))
+    named = set(tokens(answered))
+    return bool(named) and named <= set(tokens(asked))

@@ -12,7 +12,7 @@ that whoever listens may do anything, also ask for the next request.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import httptools
 from twisted.logger import Logger
@@ -56,6 +56,7 @@ class RequestReader:
         self._at = 0  # what of `_waiting` was parsed already
         self._seam = b""  # the end of a piece that no blank line ended
         self._parser = httptools.HttpRequestParser(self)
+        self._cause: Exception | None = None  # what a callback raised
         self._broken = False
         self._reset()
 
@@ -141,7 +142,7 @@ class RequestReader:
             # Parsing goes on behind an upgrade that is ignored; a tunnel takes the rest.
             self._at -= len(piece) - upgrade.args[0]
         except httptools.HttpParserError as error:
-            self._refuse(_refusal(error))
+            self._refuse(self._refusal(error))
             return
         if self._body:
             self._fed = 0
@@ -164,6 +165,16 @@ class RequestReader:
             self._told_complete = True
             self._events.request_complete(read_trailers(self._fields) if self._fields else [])
 
+    def _refusal(self, error: httptools.HttpParserError) -> Refuse:
+        # The error's own context may be an exception that is being handled further up.
+        cause = self._cause
+        if isinstance(cause, Refuse):
+            return cause
+        if cause is not None:
+            _log.error("reading a request failed: {cause!r}", cause=cause)
+            return Refuse(500, "internal", repr(cause))
+        return Refuse(400, "malformed", str(error))
+
     def _refuse(self, refusal: Refuse) -> None:
         self._broken = True
         refusal.close = True
@@ -174,27 +185,34 @@ class RequestReader:
     def on_url(self, url: bytes) -> None:
         if self._head is not None:
             # Pieces make this impossible. If it happened, two requests would be taken for one.
-            raise Refuse(400, "malformed", "a request within a request")
+            self._stop(400, "malformed", "a request within a request")
         self._url += url
         if len(self._url) > self._limits.request_line:
-            raise Refuse(414, "too_large", "the request target is too long")
+            self._stop(414, "too_large", "the request target is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields.append((name, value))
         if len(self._fields) > self._limits.request_headers:
-            raise Refuse(431, "too_large", "too many header fields")
+            self._stop(431, "too_large", "too many header fields")
 
     def on_headers_complete(self) -> None:
+        try:
+            self._read_head()
+        except Exception as error:
+            self._cause = error
+            raise
+
+    def _read_head(self) -> None:
         if self._fed > self._limits.request_head:
-            raise Refuse(431, "too_large", "the request head is too large")
+            self._stop(431, "too_large", "the request head is too large")
         version = self._parser.get_http_version()
         if version not in ("1.1", "1.0"):
-            raise Refuse(505, "malformed", f"HTTP version {version}")
+            self._stop(505, "malformed", f"HTTP version {version}")
         method = self._parser.get_method().decode("ascii")
         head = read_request(method, self._url, version, self._fields)
         if head.has_body and (head.upgrade or self._parser.should_upgrade()):
             # The parser takes the body for the new protocol's bytes; readers differ here.
-            raise Refuse(400, "malformed", "an upgrade with a body")
+            self._stop(400, "malformed", "an upgrade with a body")
         self._fields = []
         self._fed = 0
         self._body_left = head.length or 0
@@ -209,12 +227,6 @@ class RequestReader:
     def on_message_complete(self) -> None:
         self._complete = True
 
-
-def _refusal(error: httptools.HttpParserError) -> Refuse:
-    cause = error.__context__
-    if isinstance(cause, Refuse):
-        return cause
-    if cause is not None:
-        _log.error("reading a request failed: {cause!r}", cause=cause)
-        return Refuse(500, "internal", repr(cause))
-    return Refuse(400, "malformed", str(error))
+    def _stop(self, status: int, reason: str, detail: str) -> NoReturn:
+        self._cause = Refuse(status, reason, detail)
+        raise self._cause

@@ -65,6 +65,7 @@ class ResponseReader:
         self._interim: list[ResponseHead] = []
         self._ended = False
         self._trailers: Headers = []
+        self._cause: BadResponse | None = None  # what a callback raised
 
     def expect(self, method: str, *, upgrade: bool) -> None:
         """One answer is due, to a request of this method."""
@@ -123,8 +124,8 @@ class ResponseReader:
         if self._ended or self._stage is _Stage.IDLE:
             self.spoiled = True  # whatever follows a complete answer is not ours to read
             return
-        cause = error.__context__
-        raise cause if isinstance(cause, BadResponse) else BadResponse(str(error))
+        # The error's own context may be an exception that is being handled further up.
+        raise self._cause or BadResponse(str(error))
 
     def _tell(self) -> None:
         for interim in self._interim:
@@ -162,6 +163,13 @@ class ResponseReader:
     def on_headers_complete(self) -> None:
         if self._ended:
             return
+        try:
+            self._read_head()
+        except BadResponse as error:
+            self._cause = error
+            raise
+
+    def _read_head(self) -> None:
         status = self._parser.get_status_code()
         bodiless = self._to_head or status < 200 or status in (204, 304)
         version = self._parser.get_http_version()

@@ -298,6 +298,13 @@ class HTTPConnection(protocol.Protocol):
         if self._exchange is None and not self._closing:
             self._close()
 
+    def stop(self) -> None:
+        """Close now, and log what was under way."""
+        if self._exchange is not None:
+            self._exchange.refuse(Refuse(503, "overloaded", "the edge is stopping", close=True))
+        else:
+            self.abort()
+
     def _watch_client(self) -> None:
         self._unsent = _unsent(self._transport)
         self._deadline.set(self._timeouts.write)

@@ -48,6 +48,9 @@ class Live(Protocol):
     def drain(self) -> None:
         """Close as soon as nothing is under way."""
 
+    def stop(self) -> None:
+        """Close now, and log what was under way."""
+
 
 @dataclass(slots=True)
 class Front:
@@ -69,6 +72,11 @@ class Front:
         self.draining = True
         for connection in list(self.connections):
             connection.drain()
+
+    def stop(self) -> None:
+        """Cut every connection that is still there."""
+        for connection in list(self.connections):
+            connection.stop()
 
 
 @dataclass(slots=True)

@@ -19,9 +19,8 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, cast
 
 from OpenSSL import SSL, crypto
-from twisted.internet import main, tcp
+from twisted.internet import interfaces, main, tcp
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -58,7 +57,7 @@ class _State(Enum):
 _BEFORE_OPEN = (_State.HANDSHAKE, _State.SETTLING)
 
 
-@implementer(ISSLTransport)
+@implementer(interfaces.ISSLTransport)
 class TLSServer(tcp.Server):
     """One client's connection.
 
@@ -222,7 +221,7 @@ class TLSServer(tcp.Server):
             self.startReading()
         if self._tempDataLen or self._writeDisconnecting:
             self.startWriting()
-        if IHandshakeListener.providedBy(self.protocol):
+        if interfaces.IHandshakeListener.providedBy(self.protocol):
             self.protocol.handshakeCompleted()
 
     def _settling_failed(self, failure: Failure) -> None:
@@ -238,16 +237,9 @@ class TLSServer(tcp.Server):
         return main.CONNECTION_LOST
 
     def _report(self, reason: str) -> None:
-        self._terminator.failed(
-            HandshakeFailure(
-                client=str(self.client[0]),
-                port=cast(int, self.client[1]),
-                server_name=self.server_name,
-                reason=reason,
-                facts=self.facts,
-                identity=self.identity,
-            )
-        )
+        host, port = cast(Any, self.client)[:2]
+        failure = HandshakeFailure(host, port, self.server_name, reason, self.facts, self.identity)
+        self._terminator.failed(failure)
 
     def _too_slow(self) -> None:
         if self._state in _BEFORE_OPEN:
@@ -350,18 +342,23 @@ class TLSServer(tcp.Server):
         return None
 
     def _closeWriteConnection(self) -> None:
-        """Half-close, in TLS as well: what ends without a word looks cut off (RFC 8446 §6.1)."""
-        forget_errors()
-        with suppress(SSL.Error):
-            self._tls.shutdown()
+        self._say_goodbye()
         super()._closeWriteConnection()
 
     def readConnectionLost(self, reason: Failure) -> None:
-        """The client has closed its half, or all of it."""
-        if self._state is _State.LINGERING:
-            self.connectionLost(reason)
-        else:
-            super().readConnectionLost(reason)
+        """The client has closed its half; so do we, unless the protocol has more to say."""
+        if self._state is _State.OPEN:
+            if interfaces.IHalfCloseableProtocol.providedBy(self.protocol):
+                super().readConnectionLost(reason)
+                return
+            self._say_goodbye()
+        self.connectionLost(reason)
+
+    def _say_goodbye(self) -> None:
+        """What ends without a close_notify looks cut off (RFC 8446 §6.1)."""
+        forget_errors()
+        with suppress(SSL.Error):
+            self._tls.shutdown()
 
     def _discard(self) -> Any:
         try:

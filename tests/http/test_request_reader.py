@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -230,7 +231,9 @@ BAD_HEADS = {
 
 @pytest.mark.parametrize("lines", BAD_HEADS.values(), ids=BAD_HEADS.keys())
 @pytest.mark.parametrize("split", [False, True], ids=["at once", "byte by byte"])
-def test_a_doubtful_head_is_refused_and_nothing_behind_it_is_read(lines: bytes, split: bool) -> None:
+def test_a_doubtful_head_is_refused_and_nothing_behind_it_is_read(
+    lines: bytes, split: bool
+) -> None:
     """400, close, and not a request."""
     data = POST + lines + b"\r\n3\r\nabc\r\n0\r\n\r\n" + NEXT
     transcript = read(*(bytewise(data) if split else [data]))
@@ -436,7 +439,7 @@ STREAM = (
 def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
     """The data, cut at these places."""
     edges = [0, *sorted({place for place in places if 0 < place < len(data)}), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(edges)]
 
 
 def test_every_byte_by_itself_tells_the_same() -> None:
@@ -479,9 +482,7 @@ def test_reads_of_nonsense_may_part_anywhere(junk: bytes, at: int, places: list[
 
 def test_a_request_within_a_request_would_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """If the cutting into pieces ever failed, two requests must not become one."""
-    monkeypatch.setattr(
-        RequestReader, "_behind_blank_line", lambda self, start: len(self._waiting)
-    )
+    monkeypatch.setattr(RequestReader, "_behind_blank_line", lambda self, start: len(self._waiting))
     transcript = read(GET + b"\r\n" + NEXT)
     assert ("refused", 400, True) == transcript.told[-1]
     assert b"/next" not in transcript.targets
@@ -558,3 +559,13 @@ def test_an_error_of_our_own_is_a_refusal_and_is_logged(monkeypatch: pytest.Monk
     monkeypatch.setattr(request_reader._log, "error", lambda text, cause: logged.append(cause))
     assert [("refused", 500, True)] == read(GET + b"\r\n" + NEXT).told
     assert [ZeroDivisionError] == [type(cause) for cause in logged]
+
+
+def test_an_error_that_is_being_handled_further_up_is_not_taken_for_this_one() -> None:
+    """A reader goes on from within handlers of other requests' and origins' errors."""
+    try:
+        raise Refuse(431, "too_large", "another request's")
+    except Refuse:
+        transcript = read(GET + b"X: \0\r\n\r\n")
+        assert [("refused", 400, True)] == transcript.told
+        assert [("refused", 414, True)] == read(b"GET /" + b"a" * 9000).told

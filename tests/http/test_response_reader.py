@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -377,7 +379,7 @@ ANSWERS = (
 def test_reads_may_part_anywhere(answer: bytes, places: Iterable[int]) -> None:
     """Any split tells the same."""
     edges = [0, *sorted({place for place in places if 0 < place < len(answer)}), len(answer)]
-    pieces = [answer[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [answer[a:b] for a, b in itertools.pairwise(edges)]
     one, other = Asked().feed(answer), Asked().feed(*pieces)
     assert one.transcript.told == other.transcript.told
     assert one.reader.end_of_input() == other.reader.end_of_input()
@@ -390,9 +392,17 @@ def test_nonsense_is_an_error_or_an_answer_and_never_two(
 ) -> None:
     """No other exception leaves the reader."""
     asked = Asked(method, upgrade=upgrade)
-    try:
+    with contextlib.suppress(BadResponse):
         asked.feed(b"HTTP/1.1 " + junk, junk, FIVE)
-    except BadResponse:
-        pass
     assert asked.transcript.kinds.count("head") <= 1
     assert asked.transcript.kinds.count("complete") <= 1
+
+
+def test_an_error_that_is_being_handled_further_up_is_not_taken_for_this_one() -> None:
+    """Answers are read from within handlers of other errors."""
+    try:
+        raise BadResponse("another answer's")
+    except BadResponse:
+        for data, why in ((OK + b"X\r\n", "header"), (b"HTTP/2.0 200 OK\r\n\r\n", "HTTP 2.0")):
+            with pytest.raises(BadResponse, match=why):
+                Asked().feed(data)

@@ -78,22 +78,29 @@ def intermediate(name: str, under: str = CLIENT_CA) -> Authority:
     return authority(under).make_intermediate(name)
 
 
-@cache
 def ca_file(name: str = CLIENT_CA, key_type: KeyType = "ec-p256") -> Path:
     """The certificate of the root of this name, as a file."""
+    return _ca_file(name, key_type)
+
+
+@cache
+def _ca_file(name: str, key_type: KeyType) -> Path:
     stem = _stem(name, key_type)
     write_authority(directory(), stem, authority(name, key_type), force=True)
     return directory() / f"{stem}.pem"
 
 
-@cache
 def server(*names: str, ca: str = SERVER_CA, key_type: KeyType = "ec-p256") -> Pair:
     """A server certificate for these names."""
+    return _server(names, ca, key_type)
+
+
+@cache
+def _server(names: tuple[str, ...], ca: str, key_type: KeyType) -> Pair:
     issued = authority(ca).issue(names[0], names, SERVER, key_type=key_type)
     return store(_stem("server", *names, ca, key_type), issued)
 
 
-@cache
 def client(
     common_name: str = "device-1",
     ca: str = CLIENT_CA,
@@ -102,13 +109,24 @@ def client(
     ca_key_type: KeyType = "ec-p256",
 ) -> Pair:
     """A client certificate for this common name (and these alternative names)."""
+    return _client(common_name, ca, hosts, key_type, ca_key_type)
+
+
+@cache
+def _client(
+    common_name: str, ca: str, hosts: tuple[str, ...], key_type: KeyType, ca_key_type: KeyType
+) -> Pair:
     issued = authority(ca, ca_key_type).issue(common_name, hosts, CLIENT, key_type=key_type)
     return store(_stem("client", common_name, ca, *hosts, key_type, ca_key_type), issued)
 
 
-@cache
 def expired_client(common_name: str = "expired", ca: str = CLIENT_CA) -> Pair:
     """A client certificate that was good until yesterday."""
+    return _expired_client(common_name, ca)
+
+
+@cache
+def _expired_client(common_name: str, ca: str) -> Pair:
     start = datetime.now(UTC) - timedelta(days=30)
     issued = authority(ca).issue(common_name, not_before=start, lifetime=timedelta(days=29))
     return store(_stem("expired", common_name, ca), issued)

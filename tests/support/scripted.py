@@ -14,17 +14,19 @@ from support.stream import ByteStream, StreamEnded
 
 
 class Line:
-    """One connection at the origin's end; ``number`` counts from 1."""
+    """One connection at the origin's end; ``number`` counts from 1, ``heads`` what was read."""
 
     def __init__(self, sock: socket.socket, number: int, origin: ScriptedOrigin) -> None:
         self.sock = sock
         self.number = number
+        self.heads = 0
         self.stream = ByteStream(sock.recv)
         self._origin = origin
 
     def head(self) -> bytes:
         """Read one request head and note it in the origin's ``heads``."""
         head = self.stream.until(b"\r\n\r\n")
+        self.heads += 1
         self._origin.heads.append(head)
         return head
 
@@ -52,7 +54,7 @@ class Line:
 
 
 class ScriptedOrigin:
-    """A threaded origin on a free loopback port. A context manager.
+    """A threaded origin on a free loopback port, or on this one. A context manager.
 
     ``talk`` is called with every connection, in a thread of its own; the connection is closed
     when it returns. With ``context`` the origin speaks TLS; handshakes that fail are in
@@ -60,7 +62,12 @@ class ScriptedOrigin:
     ended. A script that fails by itself is raised when the context is left.
     """
 
-    def __init__(self, talk: Callable[[Line], None], context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        talk: Callable[[Line], object],
+        context: ssl.SSLContext | None = None,
+        port: int = 0,
+    ) -> None:
         self.heads: list[bytes] = []
         self.failures: list[str] = []
         self.connections = 0
@@ -69,7 +76,7 @@ class ScriptedOrigin:
         self._context = context
         self._wrong: list[Exception] = []
         self._open: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=256)
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
     @property

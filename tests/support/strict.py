@@ -15,7 +15,7 @@ _LINE = re.compile(rb"([A-Z-]+) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\Z")
 _FIELD = re.compile(rb"(" + _TOKEN + rb"): ((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*"
                     rb"[\x21-\x7e\x80-\xff])?)?)\Z")  # fmt: skip
 _SIZE = re.compile(rb"[0-9a-f]{1,8}\Z")
-_FRAMING = (b"content-length", b"transfer-encoding")
+_FRAMING = ("content-length", "transfer-encoding")
 
 
 class NotStrict(Exception):
@@ -74,6 +74,7 @@ def _read(data: bytes) -> tuple[StrictRequest, bytes] | None:
     names = [name.lower() for name, _ in fields]
     if names.count("host") != 1:
         raise NotStrict(f"Host came {names.count('host')} times")
+    _refuse_look_alikes(names)
     bodied = _body(dict(_framing(fields)), rest)
     if bodied is None:
         return None
@@ -94,15 +95,16 @@ def _fields(lines: list[bytes]) -> list[tuple[str, str]]:
     return fields
 
 
+def _refuse_look_alikes(names: list[str]) -> None:
+    """A name that some server takes for a framing field is as bad as two of them."""
+    for name in names:
+        plain = "".join(filter(str.isalnum, name))
+        if plain in ("contentlength", "transferencoding") and name not in _FRAMING:
+            raise NotStrict(f"a field {name!r}")
+
+
 def _framing(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The framing fields; a name that looks like one and is none is as bad as two of them."""
-    framing = []
-    for name, value in fields:
-        plain = "".join(filter(str.isalnum, name.lower()))
-        if plain in ("contentlength", "transferencoding"):
-            if name.lower().encode() not in _FRAMING:
-                raise NotStrict(f"a field {name!r}")
-            framing.append((name.lower(), value))
+    framing = [(name.lower(), value) for name, value in fields if name.lower() in _FRAMING]
     if len(framing) > 1:
         raise NotStrict(f"framing fields {framing}")
     return framing
@@ -143,3 +145,62 @@ def _chunks(rest: bytes) -> tuple[bytes, list[tuple[str, str]], bytes] | None:
         return body, [], rest[2:]
     section, mark, rest = rest.partition(b"\r\n\r\n")
     return (body, _fields(section.split(b"\r\n")), rest) if mark else None
+
+
+@dataclass(frozen=True)
+class StrictResponse:
+    """One answer, whole."""
+
+    status: int
+    fields: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def all(self, name: str) -> list[str]:
+        """The values of every field of this name, in any case."""
+        return [value for each, value in self.fields if each.lower() == name.lower()]
+
+
+_STATUS = re.compile(rb"HTTP/1\.1 ([1-9][0-9][0-9]) [\t\x20-\x7e\x80-\xff]*\Z")
+
+
+def read_responses(data: bytes, methods: list[str]) -> tuple[list[StrictResponse], bytes]:
+    """The answers to requests of these methods, interim ones too, and what is left behind them.
+
+    An answer that was cut short is left, and so is what follows a 101.
+
+    Raises:
+        NotStrict: what is there is not, and cannot become, an answer.
+    """
+    found = []
+    waiting = list(methods)
+    while data and waiting:
+        one = _read_response(data, waiting[0])
+        if one is None:
+            break
+        response, data = one
+        found.append(response)
+        if response.status == 101:
+            break
+        if response.status >= 200:
+            waiting.pop(0)
+    return found, data
+
+
+def _read_response(data: bytes, method: str) -> tuple[StrictResponse, bytes] | None:
+    head, mark, rest = data.partition(b"\r\n\r\n")
+    if not mark:
+        return None
+    lines = head.split(b"\r\n")
+    line = _STATUS.match(lines[0])
+    if line is None:
+        raise NotStrict(f"a status line {lines[0][:200]!r}")
+    status, fields = int(line[1]), _fields(lines[1:])
+    framing = dict(_framing(fields))
+    if method == "HEAD" or status < 200 or status in (204, 304):
+        return StrictResponse(status, tuple(fields), b""), rest
+    if not framing:
+        return None  # it ends with the connection
+    bodied = _body(framing, rest)
+    if bodied is None:
+        return None
+    return StrictResponse(status, tuple(fields), bodied[0]), bodied[2]
