@@ -103,6 +103,8 @@ class RequestReader:
     def next(self) -> None:
         """The request was answered: read the next."""
         self._reset()
+        if not self.waiting:
+            self._waiting, self._at = b"", 0  # an idle connection keeps no buffer
         self.pump()
 
     def take_waiting(self) -> bytes:
@@ -167,7 +169,7 @@ class RequestReader:
 
     def _refusal(self, error: httptools.HttpParserError) -> Refuse:
         # The error's own context may be an exception that is being handled further up.
-        cause = self._cause
+        cause, self._cause = self._cause, None
         if isinstance(cause, Refuse):
             return cause
         if cause is not None:

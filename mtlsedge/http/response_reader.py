@@ -125,7 +125,8 @@ class ResponseReader:
             self.spoiled = True  # whatever follows a complete answer is not ours to read
             return
         # The error's own context may be an exception that is being handled further up.
-        raise self._cause or BadResponse(str(error))
+        cause, self._cause = self._cause, None
+        raise cause or BadResponse(str(error))
 
     def _tell(self) -> None:
         for interim in self._interim:

@@ -1,23 +1,28 @@
 """When is a peer too slow? Deadlines for many connections on txaio's batched timers.
 
 A connection moves its deadline with nearly every event, so moving must cost an attribute and
-not a timer. Each deadline therefore keeps one batched call in flight, which looks, when it
-comes, whether the deadline has moved, and follows it.
+not a timer. Deadlines of the same second share one timer; each is looked at when its second
+comes, and where it has moved meanwhile it is followed. What is left of a connection that ended
+early is one entry in a list, until that second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
+from math import ceil, inf
 from typing import Any
 
 import txaio
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 _txaio: Any = txaio  # what it offers depends on the framework, and is not typed
+_log = Logger()
 
 BUCKET = 1.0
-"""Seconds. A deadline is noticed at most two buckets late, and never early."""
+"""Seconds. A deadline is noticed at most one bucket late, and never early."""
+
+_NEVER = 1 << 62
 
 
 class Deadlines:
@@ -29,26 +34,40 @@ class Deadlines:
         _txaio.config.loop = clock
         self.seconds: Callable[[], float] = clock.seconds
         self._timer = _txaio.make_batched_timer(BUCKET)
+        self._buckets: dict[int, list[Deadline]] = {}
 
     def deadline(self, expired: Callable[[], None]) -> Deadline:
         """A deadline that is not set yet and calls ``expired`` once whenever it passes."""
         return Deadline(self, expired)
 
-    def call_later(self, delay: float, call: Callable[[], None]) -> None:
-        """Call at or after ``delay`` seconds; txaio rounds down, so a bucket is added."""
-        self._timer.call_later(delay + BUCKET, call)
+    def enter(self, deadline: Deadline, bucket: int) -> None:
+        """Look at a deadline when ``bucket`` buckets have passed on the clock."""
+        waiting = self._buckets.get(bucket)
+        if waiting is None:
+            waiting = self._buckets[bucket] = []
+            # txaio rounds down to the bucket; from its middle that is no earlier than its start.
+            delay = (bucket + 0.5) * BUCKET - self.seconds()
+            self._timer.call_later(delay, self._look, bucket)
+        waiting.append(deadline)
+
+    def _look(self, bucket: int) -> None:
+        for deadline in self._buckets.pop(bucket):
+            try:
+                deadline.look(bucket)
+            except Exception:
+                _log.failure("what follows a deadline failed")
 
 
 class Deadline:
     """One movable moment after which a peer was too slow."""
 
-    __slots__ = ("_at", "_deadlines", "_due", "_expired")
+    __slots__ = ("_at", "_bucket", "_deadlines", "_expired")
 
     def __init__(self, deadlines: Deadlines, expired: Callable[[], None]) -> None:
         self._deadlines = deadlines
         self._expired: Callable[[], None] | None = expired
         self._at = inf  # when the peer is too slow
-        self._due = inf  # when the one call looks that counts; others in flight do nothing
+        self._bucket = _NEVER  # when it is looked at; entries in other buckets count for nothing
 
     def set(self, delay: float) -> None:
         """Move the deadline to ``delay`` seconds from now; 0 means there is none."""
@@ -56,31 +75,32 @@ class Deadline:
             self._at = inf
             return
         self._at = self._deadlines.seconds() + delay
-        if self._at < self._due:
-            self._look_in(delay)
+        self._follow()
 
     def clear(self) -> None:
         """There is no deadline until it is set again."""
         self._at = inf
 
     def forget(self) -> None:
-        """The peer is gone: let go of everything, whatever call is still in flight."""
+        """The peer is gone: let go of everything, whatever entry is still there."""
         self._at = inf
         self._expired = None
 
-    def _look_in(self, delay: float) -> None:
-        due = self._due = self._deadlines.seconds() + delay
-        self._deadlines.call_later(delay, lambda: self._look(due))
-
-    def _look(self, due: float) -> None:
-        if due != self._due:
-            return  # one that looks earlier took its place, and follows the deadline from there
-        self._due = inf
+    def look(self, bucket: int) -> None:
+        """Expire or be followed, if it is this bucket that the deadline waits for."""
+        if bucket != self._bucket:
+            return
+        self._bucket = _NEVER
         if self._at == inf or self._expired is None:
             return
-        left = self._at - self._deadlines.seconds()
-        if left > 0:
-            self._look_in(left)
+        if self._at > self._deadlines.seconds():
+            self._follow()
             return
         self._at = inf
         self._expired()
+
+    def _follow(self) -> None:
+        bucket = ceil(self._at / BUCKET)
+        if bucket < self._bucket:
+            self._bucket = bucket
+            self._deadlines.enter(self, bucket)

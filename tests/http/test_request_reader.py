@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,6 +15,7 @@ from mtlsedge.http import request_reader
 from mtlsedge.http.messages import Headers, Refuse, RequestHead
 from mtlsedge.http.request_reader import RequestReader
 from mtlsedge.model import Limits
+from support.hostile import BAD_CHUNKS, BAD_HEADS, BAD_LINES
 
 HOST = b"Host: a.example\r\n"
 GET = b"GET / HTTP/1.1\r\n" + HOST
@@ -170,64 +172,6 @@ def test_bytes_above_ascii_in_a_value_pass() -> None:
 
 # -- what is refused, and closes ---------------------------------------------------------------
 
-BAD_HEADS = {
-    "two equal lengths": b"Content-Length: 3\r\nContent-Length: 3\r\n",
-    "two lengths": b"Content-Length: 3\r\nContent-Length: 4\r\n",
-    "zero and a length": b"Content-Length: 0\r\nContent-Length: 3\r\n",
-    "a list of lengths": b"Content-Length: 3, 3\r\n",
-    "a signed length": b"Content-Length: +3\r\n",
-    "a negative length": b"Content-Length: -3\r\n",
-    "a hexadecimal length": b"Content-Length: 0x3\r\n",
-    "a length with a blank": b"Content-Length: 3 3\r\n",
-    "an empty length": b"Content-Length:\r\n",
-    "a length with an underscore": b"Content-Length: 1_0\r\n",
-    "a length in other digits": b"Content-Length: \xd9\xa3\r\n",
-    "a length beyond 64 bits": b"Content-Length: 18446744073709551619\r\n",
-    "a length of 19 digits": b"Content-Length: 0000000000000000003\r\n",
-    "length and chunked": b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
-    "chunked and length": b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
-    "zero and chunked": b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
-    "gzip": b"Transfer-Encoding: gzip\r\n",
-    "gzip, chunked": b"Transfer-Encoding: gzip, chunked\r\n",
-    "chunked, gzip": b"Transfer-Encoding: chunked, gzip\r\n",
-    "identity": b"Transfer-Encoding: identity\r\n",
-    "identity, chunked": b"Transfer-Encoding: identity, chunked\r\n",
-    "xchunked": b"Transfer-Encoding: xchunked\r\n",
-    "chunkedx": b"Transfer-Encoding: chunkedx\r\n",
-    "chunked twice in a list": b"Transfer-Encoding: chunked, chunked\r\n",
-    "chunked twice": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-    "chunked and identity": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
-    "identity and chunked": b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n",
-    "an empty coding": b"Transfer-Encoding:\r\n",
-    "an empty member": b"Transfer-Encoding: ,chunked\r\n",
-    "a coding with a parameter": b"Transfer-Encoding: chunked;q=1\r\n",
-    "a quoted coding": b'Transfer-Encoding: "chunked"\r\n',
-    "a vertical tab": b"Transfer-Encoding: \x0bchunked\r\n",
-    "a folded coding": b"Transfer-Encoding:\r\n chunked\r\n",
-    "a coding with a NUL": b"Transfer-Encoding: chunked\0\r\n",
-    "a folded value": b"X: a\r\n b\r\n",
-    "a folded first line": b" X: a\r\n",
-    "a blank before the colon": b"Content-Length : 3\r\n",
-    "a tab before the colon": b"Transfer-Encoding\t: chunked\r\n",
-    "no colon": b"X\r\n",
-    "no name": b": a\r\n",
-    "a NUL in a value": b"X: a\0b\r\n",
-    "a control byte in a value": b"X: a\x01b\r\n",
-    "a delete in a value": b"X: a\x7fb\r\n",
-    "a NUL in a name": b"X\0: a\r\n",
-    "a name above ASCII": b"X\xe9: a\r\n",
-    "a name with a bracket": b"X(: a\r\n",
-    "a name in quotes": b'"X": a\r\n',
-    "a bare CR in a value": b"X: a\rContent-Length: 3\r\n",
-    "two CRs": b"X: a\r\r\n",
-    "a bare LF": b"X: a\nContent-Length: 3\r\n",
-    "a bare LF at the end": b"X: a\n",
-    "two Hosts": b"Host: b.example\r\n",
-    "two equal Hosts": HOST,
-    "another Host in other case": b"hOST: b.example\r\n",
-}
-"""Field lines behind a Host that make the head one that nobody may pass on."""
-
 
 @pytest.mark.parametrize("lines", BAD_HEADS.values(), ids=BAD_HEADS.keys())
 @pytest.mark.parametrize("split", [False, True], ids=["at once", "byte by byte"])
@@ -240,30 +184,6 @@ def test_a_doubtful_head_is_refused_and_nothing_behind_it_is_read(
     assert [("refused", 400, True)] == transcript.told
 
 
-BAD_LINES = {
-    "HTTP/0.9": (b"GET /\r\n", 505),
-    "HTTP/0.9 said aloud": (b"GET / HTTP/0.9\r\n", 505),
-    "HTTP/2.0": (b"GET / HTTP/2.0\r\n", 505),
-    "HTTP/1.2": (b"GET / HTTP/1.2\r\n", 400),
-    "HTTP/1.10": (b"GET / HTTP/1.10\r\n", 400),
-    "HTTP/1": (b"GET / HTTP/1\r\n", 400),
-    "http/1.1": (b"GET / http/1.1\r\n", 400),
-    "a blank behind the version": (b"GET / HTTP/1.1 \r\n", 400),
-    "a target with a blank": (b"GET /a b HTTP/1.1\r\n", 400),
-    "a target with a tab": (b"GET /a\tb HTTP/1.1\r\n", 400),
-    "a target with a NUL": (b"GET /\0 HTTP/1.1\r\n", 400),
-    "a target above ASCII": (b"GET /\xe9 HTTP/1.1\r\n", 400),
-    "no target": (b"GET HTTP/1.1\r\n", 400),
-    "a relative target": (b"GET index.html HTTP/1.1\r\n", 400),
-    "a method nobody knows": (b"GOT / HTTP/1.1\r\n", 400),
-    "a method in lower case": (b"get / HTTP/1.1\r\n", 400),
-    "a method with a NUL": (b"GE\0T / HTTP/1.1\r\n", 400),
-    "a bare LF": (b"GET / HTTP/1.1\n", 400),
-    "a bare CR": (b"GET / HTTP/1.1\r", 400),
-    "no HTTP at all": (b"\x16\x03\x01\x02\x00\x01\x00", 400),
-}
-
-
 @pytest.mark.parametrize(("line", "status"), BAD_LINES.values(), ids=BAD_LINES.keys())
 def test_a_doubtful_request_line_is_refused(line: bytes, status: int) -> None:
     """And nothing behind it is read."""
@@ -274,36 +194,6 @@ def test_a_doubtful_request_line_is_refused(line: bytes, status: int) -> None:
 def test_the_http2_preface_is_refused() -> None:
     """RFC 9113 §3.4; whoever speaks it was not asked to."""
     assert [("refused", 400, True)] == read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").told
-
-
-BAD_CHUNKS = {
-    "no size": b"\r\nabc\r\n0\r\n\r\n",
-    "a sign": b"+3\r\nabc\r\n0\r\n\r\n",
-    "a minus": b"-3\r\nabc\r\n0\r\n\r\n",
-    "0x": b"0x3\r\nabc\r\n0\r\n\r\n",
-    "no hexadecimal": b"g\r\nabc\r\n0\r\n\r\n",
-    "a blank before": b" 3\r\nabc\r\n0\r\n\r\n",
-    "a blank behind": b"3 \r\nabc\r\n0\r\n\r\n",
-    "a tab behind": b"3\t\r\nabc\r\n0\r\n\r\n",
-    "beyond 64 bits": b"10000000000000003\r\nabc\r\n0\r\n\r\n",
-    "a bare LF behind the size": b"3\nabc\r\n0\r\n\r\n",
-    "a bare CR behind the size": b"3\rabc\r\n0\r\n\r\n",
-    "two CRs behind the size": b"3\r\r\nabc\r\n0\r\n\r\n",
-    "a bare LF behind the data": b"3\r\nabc\n0\r\n\r\n",
-    "nothing behind the data": b"3\r\nabc0\r\n\r\n",
-    "too much data": b"3\r\nabcd\r\n0\r\n\r\n",
-    "too little data": b"3\r\nab\r\n0\r\n\r\n",
-    "a bare LF at the end": b"3\r\nabc\r\n0\r\n\n",
-    "a bare LF in an extension": b"3;a\nb\r\nabc\r\n0\r\n\r\n",
-    "a bare CR in an extension": b"3;a\rb\r\nabc\r\n0\r\n\r\n",
-    "a NUL in an extension": b"3;a\0\r\nabc\r\n0\r\n\r\n",
-    "a bare LF behind a trailer": b"0\r\nX: a\n\r\n",
-    "a folded trailer": b"0\r\nX: a\r\n b\r\n\r\n",
-    "a trailer with a NUL": b"0\r\nX: \0\r\n\r\n",
-    "a trailer without a name": b"0\r\n: a\r\n\r\n",
-    "a length for a trailer": b"0\r\nContent-Length: 3\r\n\r\n",
-    "a coding for a trailer": b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
-}
 
 
 @pytest.mark.parametrize("chunks", BAD_CHUNKS.values(), ids=BAD_CHUNKS.keys())
@@ -569,3 +459,12 @@ def test_an_error_that_is_being_handled_further_up_is_not_taken_for_this_one() -
         transcript = read(GET + b"X: \0\r\n\r\n")
         assert [("refused", 400, True)] == transcript.told
         assert [("refused", 414, True)] == read(b"GET /" + b"a" * 9000).told
+
+
+def test_an_idle_connection_keeps_no_buffer() -> None:
+    """Ten thousand of them wait at a time."""
+    reader = RequestReader(Transcript(), Limits())
+    data = GET + b"X: " + b"a" * 4000 + b"\r\n\r\n"
+    feed(reader, [data])
+    assert reader.between_requests
+    assert not [held for held in gc.get_referents(reader.__dict__) if held == data]

@@ -5,6 +5,7 @@ Everything follows from a seed, so that what once failed can be sent again.
 
 from __future__ import annotations
 
+import itertools
 from random import Random
 
 from support.forgeries import FORGEABLE, spellings
@@ -12,7 +13,8 @@ from support.forgeries import FORGEABLE, spellings
 HOST = b"iot.example.com"
 
 _METHODS = (b"GET", b"POST", b"PUT", b"HEAD", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT",
-            b"TRACE", b"PROPFIND", b"get", b"DESCRIBE", b"SOURCE", b"PRI", b"G\0T", b"")  # fmt: skip
+            b"TRACE", b"PROPFIND", b"get", b"DESCRIBE", b"SOURCE", b"PRI", b"G\0T",
+            b"")  # fmt: skip
 _TARGETS = (b"/", b"/a", b"/a/b?c=d", b"/open/x", b"/open/..%2fa", b"/a/../open", b"//a", b"/%",
             b"/%00", b"/%252e%252e/a", b"/a;b/c", b"/a\\b", b"*", b"a:443", b"http://x/",
             b"https://" + HOST + b"/a", b"https://evil/a", b"/cdn-cgi/access/certs", b"/\xff",
@@ -38,9 +40,20 @@ _ODD = (
 _FORGED = tuple(spelling for name in sorted(FORGEABLE) for spelling in spellings(name))
 _TRAILERS = (b"", b"", b"X-T: 1\r\n", b"Cf-Cert-Verified: true\r\n", b"Host: x\r\n", b"X: a\n",
              b"Content-Length: 5\r\n", b" a\r\n", b"X" * 300 + b": 1\r\n")  # fmt: skip
-_SIZES = (b"%x", b"%X", b"0%x", b"%x;a=b", b'%x;a="b;c"', b"%x ", b"+%x", b"0x%x", b"%x\n", b"%x;\r")
-_INSERTED = (b"\0", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b":", b"\t", b"\xff", b"0", b";", b",",
-             b"GET /smuggled HTTP/1.1\r\nHost: " + HOST + b"\r\n\r\n")  # fmt: skip
+_SIZES = (
+    b"%x",
+    b"%X",
+    b"0%x",
+    b"%x;a=b",
+    b'%x;a="b;c"',
+    b"%x ",
+    b"+%x",
+    b"0x%x",
+    b"%x\n",
+    b"%x;\r",
+)
+_INSERTED = (b"\0", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b":", b"\t", b"\xff", b"0", b";",
+             b",", b"GET /smuggled HTTP/1.1\r\nHost: " + HOST + b"\r\n\r\n")  # fmt: skip
 
 
 def request(random: Random, sane: float = 0.8) -> bytes:
@@ -72,8 +85,8 @@ def request(random: Random, sane: float = 0.8) -> bytes:
         first, rest = lines[0], lines[1:]
         random.shuffle(rest)
         lines = [first, *rest]
-    end = (lambda: random.choice(_ENDS)) if odd() else (lambda: b"\r\n")
-    return b"".join([line + end() for line in lines]) + end() + body
+    ends = _ENDS if odd() else _ENDS[:1]
+    return b"".join([line + random.choice(ends) for line in [*lines, b""]]) + body
 
 
 def _chunks(random: Random, sane: float) -> bytes:
@@ -83,7 +96,9 @@ def _chunks(random: Random, sane: float) -> bytes:
         size = b"%x" if random.random() < sane else random.choice(_SIZES)
         end = b"\r\n" if random.random() < sane + 0.15 else random.choice((b"\n", b"", b"\r"))
         pieces.append(size % len(data) + b"\r\n" + data + end)
-    last = b"0\r\n" if random.random() < sane + 0.15 else random.choice((b"0", b"00\r\n", b"0;a\r\n"))
+    last = (
+        b"0\r\n" if random.random() < sane + 0.15 else random.choice((b"0", b"00\r\n", b"0;a\r\n"))
+    )
     return b"".join(pieces) + last + random.choice(_TRAILERS) + b"\r\n"
 
 
@@ -127,7 +142,7 @@ def reads(random: Random, data: bytes) -> list[bytes]:
         return [data[at : at + 1] for at in range(len(data))]
     edges = [0, *sorted(random.randrange(len(data) + 1) for _ in range(random.randrange(1, 5)))]
     edges.append(len(data))
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [data[a:b] for a, b in itertools.pairwise(edges) if a < b]
 
 
 _ANSWERS = (
@@ -140,7 +155,7 @@ _ANSWERS = (
     b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello",
     b"HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\nHTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na",
     b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc",
-    b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nAlt-Svc: h3=\":443\"\r\nContent-Length: 3\r\n\r\nabc",
+    b'HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nAlt-Svc: h3=":443"\r\nContent-Length: 3\r\n\r\nabc',
     b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     b"HTTP/1.1 302 There\r\nLocation: /\r\nContent-Length: 0\r\n\r\n",
 )

@@ -11,6 +11,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,6 +49,7 @@ def ok(request: StrictRequest) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\norigin\n"
 
 
+@cache
 def holder(common_name: str = "device-1") -> Identity:
     """The identity of a client whose certificate verified."""
     leaf = read_certificate(certs.client(common_name).der)
@@ -206,12 +208,13 @@ class MemoryOrigin:
             buffer.extend(data)
             found, rest = read_requests(bytes(buffer))
             buffer[:] = rest
+            if found and found[-1].all("Upgrade") and buffer:
+                raise NotStrict("bytes of another protocol before the 101")
             for request in found:
                 self.requests.append(request)
-                tunnelled = bool(request.all("Upgrade"))
-                transport.deliver(self.answer(request))
-            if tunnelled and buffer:
-                raise NotStrict("bytes of another protocol before the 101")
+                answer = self.answer(request)
+                tunnelled = bool(request.all("Upgrade")) and b"HTTP/1.1 101 " in answer
+                transport.deliver(answer)
 
         transport = MemoryTransport(self._edge, written, lambda: None)
         transport.protocol = factory.buildProtocol(None)
@@ -291,8 +294,8 @@ class MemoryEdge:
         )
         log: Any = self.log
         self.front = Front({NAME: site}, deadlines, log, now)
-        self._observer: Any = self._observe
-        globalLogPublisher.addObserver(self._observer)
+        publisher: Any = globalLogPublisher
+        publisher.addObserver(self._observe)
 
     def _observe(self, event: Any) -> None:
         if event.get("log_level", LogLevel.info) >= LogLevel.error or event.get("isError"):
@@ -317,4 +320,5 @@ class MemoryEdge:
 
     def close(self) -> None:
         """Stop listening to the log."""
-        globalLogPublisher.removeObserver(self._observer)
+        publisher: Any = globalLogPublisher
+        publisher.removeObserver(self._observe)

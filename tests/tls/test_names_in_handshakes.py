@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from tls_serving import (
     NAME,
@@ -68,9 +69,10 @@ def answered(port: int, name: bytes | None, version: int | None = None) -> tuple
                 return "", wire
             else:
                 break
-    certificate = connection.get_peer_certificate()
+    certificate = connection.get_peer_certificate(as_cryptography=True)
     assert certificate is not None
-    return str(certificate.get_subject().CN), wire
+    (common_name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(common_name.value), wire
 
 
 KNOWN = [

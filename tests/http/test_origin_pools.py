@@ -1,0 +1,334 @@
+"""Pools, queues, turns and health: every connection is counted once, and no waiter forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+from http_bench import OK, SETTINGS, Bench, Wire, counts, get, statuses
+
+
+def one(**limits: int) -> Bench:
+    """A bench whose origin has small limits."""
+    return Bench(settings=replace(SETTINGS, **limits))
+
+
+def ask(bench: Bench, count: int) -> list[Wire]:
+    """So many clients, each with a request."""
+    clients = [bench.client() for _ in range(count)]
+    for number, client in enumerate(clients):
+        client.say(get(f"/{number}"))
+    return clients
+
+
+# -- the pool ------------------------------------------------------------------------------
+
+
+def test_the_connection_used_last_is_used_next() -> None:
+    """The others grow old and go."""
+    bench = Bench(settings=replace(SETTINGS, response=100))
+    ask(bench, 3)
+    for wire in bench.endpoint.wires:
+        wire.say(OK)
+    assert (3, 3, 0, 0) == counts(bench.origins[0])
+    for wire in bench.endpoint.wires:
+        wire.taken()
+    ask(bench, 1)
+    assert [False, False, True] == [bool(wire.sent) for wire in bench.endpoint.wires]
+    bench.wait(33)
+    assert (1, 0, 0, 0) == counts(bench.origins[0])
+
+
+def test_only_so_many_are_kept_idle() -> None:
+    """``origin_idle``."""
+    bench = one(idle=2)
+    ask(bench, 5)
+    for wire in bench.endpoint.wires:
+        wire.say(OK)
+    bench.settle()
+    assert (2, 2, 0, 0) == counts(bench.origins[0])
+
+
+def test_an_idle_connection_that_is_lost_is_not_used() -> None:
+    """The next request has a new one."""
+    bench = Bench()
+    ask(bench, 1)
+    bench.wire.say(OK)
+    bench.wire.lost()
+    assert (0, 0, 0, 0) == counts(bench.origins[0])
+    ask(bench, 1)
+    assert 2 == bench.endpoint.asked
+
+
+def test_a_second_try_takes_a_new_connection() -> None:
+    """If one is stale the others of its age may be, too."""
+    bench = Bench()
+    ask(bench, 3)
+    wires = bench.endpoint.wires[:]
+    for wire in wires:
+        wire.say(OK)
+    (client,) = ask(bench, 1)
+    wires[-1].lost()
+    assert 4 == bench.endpoint.asked
+    bench.wire.say(OK)
+    assert [200] == statuses(client.taken())
+
+
+def test_a_second_try_without_room_takes_an_idle_connection() -> None:
+    """Waiting for room that idle ones take up would be waiting for nothing."""
+    bench = one(connections=2)
+    origin = bench.origins[0]
+    ask(bench, 2)
+    for wire in bench.endpoint.wires:
+        wire.say(OK)
+    assert (2, 2, 0, 0) == counts(origin)
+    (client,) = ask(bench, 1)
+    origin.settings = replace(origin.settings, connections=1)
+    bench.endpoint.wires[1].lost()
+    bench.endpoint.wires[0].say(OK)
+    assert [200] == statuses(client.taken())
+
+
+def test_closing_the_pool_spares_what_is_under_way() -> None:
+    """Idle ones go now, the others when they are released."""
+    bench = Bench()
+    clients = ask(bench, 2)
+    first, second = bench.endpoint.wires
+    first.say(OK)
+    bench.origins[0].close()
+    assert ("lose", "") == (first.closing, second.closing)
+    second.say(OK)
+    assert "lose" == second.closing
+    assert [200] == statuses(clients[1].taken())
+    bench.settle()
+    assert (0, 0, 0, 0) == counts(bench.origins[0])
+
+
+# -- the queue -----------------------------------------------------------------------------
+
+
+def test_waiters_are_served_in_their_order() -> None:
+    """On the one connection there is."""
+    bench = one(connections=1)
+    ask(bench, 4)
+    assert (1, 0, 0, 3) == counts(bench.origins[0])
+    for number in range(4):
+        assert bench.wire.taken().startswith(b"GET /%d " % number)
+        bench.wire.say(OK)
+    assert 1 == bench.endpoint.asked
+    bench.wait(10)
+    assert (1, 1, 0, 0) == counts(bench.origins[0])
+
+
+def test_a_full_queue_is_a_503() -> None:
+    """With ``Retry-After``, once."""
+    bench = one(connections=1, queue=2)
+    *_, last = ask(bench, 4)
+    got = last.taken()
+    assert [503] == statuses(got)
+    assert 1 == got.count(b"Retry-After: ")
+
+
+def test_a_wait_that_is_too_long_is_a_503() -> None:
+    """And the place is free again."""
+    bench = one(connections=1)
+    _, second = ask(bench, 2)
+    bench.wait(4.5)
+    assert b"" == second.taken()
+    bench.wait(3)
+    assert [503] == statuses(second.taken())
+    assert (1, 0, 0, 0) == counts(bench.origins[0])
+
+
+def test_a_waiter_that_leaves_gives_up_its_place() -> None:
+    """At once, not when its time is up."""
+    bench = one(connections=1, queue=1)
+    _, second = ask(bench, 2)
+    second.lost()
+    assert (1, 0, 0, 0) == counts(bench.origins[0])
+    (third,) = ask(bench, 1)
+    bench.wire.say(OK)
+    bench.wire.say(OK)
+    assert [200] == statuses(third.taken())
+    assert b"GET /1 " not in bench.wire.sent
+
+
+def test_a_lost_connections_place_goes_to_a_waiter() -> None:
+    """A POST that fails makes room, too."""
+    bench = one(connections=1)
+    first = bench.client()
+    first.say(get("/", "", "POST"))
+    (second,) = ask(bench, 1)
+    bench.wire.lost()
+    assert [502] == statuses(first.taken())
+    assert (1, 0, 0, 0) == counts(bench.origins[0])
+    bench.wire.say(OK)
+    assert [200] == statuses(second.taken())
+
+
+def test_a_waiter_whose_connection_comes_too_late_leaves_it_to_the_next() -> None:
+    """Made for one client, used by another."""
+    bench = one(connections=1)
+    bench.endpoint.mode = "wait"
+    first, second = ask(bench, 2)
+    assert (0, 0, 1, 1) == counts(bench.origins[0])
+    first.lost()
+    bench.endpoint.accept()
+    assert bench.wire.sent.startswith(b"GET /1 ")
+    bench.wire.say(OK)
+    assert [200] == statuses(second.taken())
+    assert (1, 1, 0, 0) == counts(bench.origins[0])
+
+
+def test_a_thousand_waiters_for_a_dead_origin_are_no_recursion() -> None:
+    """Each attempt fails at once and lets the next one try."""
+    bench = one(connections=1, queue=2000)
+    clients = ask(bench, 1500)
+    bench.endpoint.mode = "refuse"
+    bench.wire.lost()
+    assert {502} == {status for client in clients for status in statuses(client.taken())}
+    assert (0, 0, 0, 0) == counts(bench.origins[0])
+
+
+# -- several -------------------------------------------------------------------------------
+
+
+def test_a_waiter_in_a_queue_goes_on_to_the_next_origin() -> None:
+    """As it would have if it had not had to wait."""
+    bench = Bench(origins=2, settings=replace(SETTINGS, connections=1))
+    clients = ask(bench, 3)
+    first, second = bench.endpoints
+    first.mode = second.mode = "refuse"
+    busy = [endpoint for endpoint in bench.endpoints if endpoint.wires]
+    assert 2 == len(busy)
+    origin = next(o for o in bench.origins if o._queue)
+    place = bench.origins.index(origin)
+    bench.endpoints[1 - place].mode = "accept"
+    bench.endpoints[1 - place].wires[0].say(OK)
+    bench.endpoints[place].wires[0].lost()
+    other = bench.endpoints[1 - place].wires[0]
+    for _ in range(2):
+        if not other.gone:
+            other.say(OK)
+    assert [[200]] * 3 == [statuses(client.taken()) for client in clients]
+
+
+def test_an_origin_with_room_comes_before_one_without() -> None:
+    """Nobody waits while another origin has nothing to do."""
+    bench = Bench(origins=3, settings=replace(SETTINGS, connections=2))
+    ask(bench, 6)
+    assert [(2, 0, 0, 0)] * 3 == [counts(origin) for origin in bench.origins]
+    ask(bench, 6)
+    assert [2, 2, 2] == [counts(origin)[3] for origin in bench.origins]
+
+
+def test_a_failed_origin_is_passed_over_for_a_while() -> None:
+    """Then it is asked again, and one success makes it whole."""
+    bench = Bench(origins=2)
+    bench.endpoints[0].mode = "refuse"
+    for _ in range(6):
+        ask(bench, 1)
+        bench.endpoints[1].wires[-1].say(OK)
+    assert 1 == bench.endpoints[0].asked
+    assert not bench.origins[0].healthy
+    bench.endpoints[0].mode = "accept"
+    bench.wait(21)
+    ask(bench, 2)
+    assert 2 == bench.endpoints[0].asked
+    assert bench.origins[0].healthy
+
+
+def test_when_all_are_down_each_is_tried_once() -> None:
+    """For every request: one may have come back."""
+    bench = Bench(origins=3)
+    for endpoint in bench.endpoints:
+        endpoint.mode = "refuse"
+    clients = ask(bench, 2)
+    assert [2, 2, 2] == [endpoint.asked for endpoint in bench.endpoints]
+    assert [[502], [502]] == [statuses(client.taken()) for client in clients]
+
+
+# -- anything ------------------------------------------------------------------------------
+
+
+class Chaos:
+    """Random things that happen to clients, origins and the connections between them."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        limits = replace(SETTINGS, connections=3, idle=1, queue=4)
+        self.bench = Bench(origins=2, settings=limits)
+        self.clients: list[Wire] = []
+
+    @property
+    def wires(self) -> list[Wire]:
+        """The origins' connections that are still there."""
+        return [wire for end in self.bench.endpoints for wire in end.wires if not wire.gone]
+
+    def request(self) -> None:
+        client = self.bench.client()
+        method = self.random.choice(("GET", "POST", "PUT"))
+        more, body = self.random.choice((("", b""), ("Content-Length: 4\r\n", b"body")))
+        client.say(get("/", more, method) + self.random.choice((body, b"")))
+        self.clients.append(client)
+
+    def leave(self) -> None:
+        if self.clients:
+            self.clients.pop(self.random.randrange(len(self.clients))).lost()
+
+    def answer(self) -> None:
+        asked = [wire for wire in self.wires if wire.sent and wire.reading and not wire.closing]
+        if asked:
+            wire = self.random.choice(asked)
+            wire.taken()
+            wire.say(self.random.choice((OK, OK, OK[:-1], b"x\r\n\r\n", OK + b"y")))
+
+    def lose(self) -> None:
+        if self.wires:
+            self.random.choice(self.wires).lost()
+
+    def connect(self) -> None:
+        for endpoint in self.bench.endpoints:
+            if endpoint.attempts:
+                self.random.choice((endpoint.accept, endpoint.accept, endpoint.refuse))()
+
+    def change(self) -> None:
+        endpoint = self.random.choice(self.bench.endpoints)
+        endpoint.mode = self.random.choice(("accept", "refuse", "wait"))
+
+    def wait(self) -> None:
+        self.bench.wait(self.random.choice((0, 0, 0, 1, 6)))
+
+    def happen(self) -> None:
+        """Let something happen."""
+        often = (self.request, self.answer) * 3
+        self.random.choice((*often, self.leave, self.lose, self.connect, self.change, self.wait))()
+
+    def end(self) -> None:
+        """Everybody leaves."""
+        for client in self.clients:
+            client.lost()
+        for endpoint in self.bench.endpoints:
+            while endpoint.attempts:
+                endpoint.refuse()
+        self.bench.wait(100)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_count_never_drifts(seed: int) -> None:
+    """Whatever happens; and when all is over nothing is open and nobody waits."""
+    chaos = Chaos(seed)
+    bench = chaos.bench
+    for _ in range(1000):
+        chaos.happen()
+        for origin in bench.origins:
+            opened, idle, attempts, queue = counts(origin)
+            assert opened + attempts <= 3
+            assert idle <= 1
+            assert queue <= 4
+            assert not (queue and (idle or opened + attempts < 3)), "somebody waits for nothing"
+    chaos.end()
+    assert len(bench.lines) > 200
+    assert [(0, 0, 0, 0)] * 2 == [counts(origin) for origin in bench.origins]
+    assert set() == bench.front.connections

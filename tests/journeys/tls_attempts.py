@@ -1,0 +1,76 @@
+"""Connections that may be refused, each with the line that the access log has of it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+from support.client import Answered, Client, Connection
+from support.edge import Edge
+from support.ports import wait_until
+from support.stream import StreamEnded
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What became of one connection with one request on it.
+
+    ``error`` is why there was no answer, in the words of Python's ssl where it has any.
+    """
+
+    answer: Answered | None
+    error: str
+    resumed: bool
+    session: ssl.SSLSession | None
+    port: int
+
+    @property
+    def status(self) -> int:
+        """The answer's, 0 where there was none."""
+        return self.answer.status if self.answer else 0
+
+
+def attempt(
+    edge: Edge,
+    client: Client,
+    name: str,
+    session: ssl.SSLSession | None = None,
+    host: str = "",
+) -> Attempt:
+    """Ask for ``/`` of a host by its name in the handshake (and in ``Host``, unless it differs)."""
+    raw = socket.create_connection(("127.0.0.1", edge.port), client.timeout)
+    port = int(raw.getsockname()[1])
+    try:
+        with client.context.wrap_socket(raw, server_hostname=name, session=session) as sock:
+            connection = Connection(sock)
+            answer = connection.get(host or name)
+            return Attempt(answer, "", connection.resumed, connection.session, port)
+    except (OSError, StreamEnded) as error:
+        raw.close()
+        reason = getattr(error, "reason", None) or type(error).__name__
+        return Attempt(None, str(reason), False, None, port)
+
+
+def line_of(edge: Edge, port: int) -> dict[str, Any]:
+    """The access log's one line of the connection from this port of the client's."""
+    return lines_by_port(edge, [port])[port]
+
+
+def lines_by_port(edge: Edge, ports: list[int]) -> dict[int, dict[str, Any]]:
+    """The one line of each connection, by the client's port, once all are there."""
+    wanted = set(ports)
+    found: dict[int, dict[str, Any]] = {}
+
+    def look() -> bool:
+        found.clear()
+        for line in edge.access_log():
+            port = line["port"]
+            if port in wanted:
+                assert port not in found, f"two lines of one connection: {found[port]}, {line}"
+                found[port] = line
+        return len(found) == len(wanted)
+
+    wait_until(look, 10, f"a line of each of {len(wanted)} connections")
+    return found
