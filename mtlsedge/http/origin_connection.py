@@ -68,6 +68,8 @@ _CLOSING_SECONDS = 10.0
 class OriginConnection(protocol.Protocol):
     """A connection to one origin, asked by one exchange at a time."""
 
+    transport: Any
+
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
         self._asker: Asker | None = None
@@ -136,7 +138,7 @@ class OriginConnection(protocol.Protocol):
         self._asker = None
         self._deadline.clear()
         if self.transport is not None:
-            self._transport.abortConnection()
+            self.transport.abortConnection()
 
     def close(self) -> None:
         """Close once everything is sent."""
@@ -144,15 +146,15 @@ class OriginConnection(protocol.Protocol):
         self._closing = True
         self._deadline.set(_CLOSING_SECONDS)
         if self.transport is not None:
-            self._transport.unregisterProducer()
-            self._transport.loseConnection()
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
 
     def pause(self) -> None:
         """Read no more of the answer for now: its receiver is full."""
         self._paused = True
         self._set_deadline()
         if self.transport is not None:
-            self._transport.pauseProducing()
+            self.transport.pauseProducing()
 
     def resume(self) -> None:
         """Read on."""
@@ -161,13 +163,13 @@ class OriginConnection(protocol.Protocol):
         self._paused = False
         self._set_deadline()
         if self.transport is not None:
-            self._transport.resumeProducing()
+            self.transport.resumeProducing()
 
     # -- what Twisted calls ----------------------------------------------------------------
 
     def connectionMade(self) -> None:
         """The transport is there."""
-        transport = self._transport
+        transport = self.transport
         if isinstance(transport, (tcp.Connection, unix.Client)) and not transport.TLS:
             plain = transport
             self._write = lambda data: write_eagerly(plain, data)
@@ -275,10 +277,6 @@ class OriginConnection(protocol.Protocol):
         self._deadline.clear()
         if self._asker is not None:
             self._asker.origin_complete(trailers)
-
-    @property
-    def _transport(self) -> Any:
-        return self.transport
 
     # -- failing ---------------------------------------------------------------------------
 

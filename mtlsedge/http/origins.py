@@ -99,10 +99,9 @@ class Origin:
 
         ``fresh`` asks for a new one, after an idle one turned out to be dead.
         """
-        room = self._has_room()
-        if self._idle and not (fresh and room):
+        if self._idle and not (fresh and self._has_room()):
             waiter.origin_ready(self._idle.pop())
-        elif room:
+        elif self._has_room():
             self._connect(waiter, refused)
         elif len(self._queue) < self.settings.queue:
             self._queue[waiter] = _Queued(self, waiter, refused)

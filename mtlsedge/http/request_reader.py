@@ -92,6 +92,11 @@ class RequestReader:
         self._waiting = self._waiting[self._at :] + data if self.waiting else data
         self._at = 0
 
+    def close(self) -> None:
+        """Read no more, and let go of the parser: its callbacks hold this reader."""
+        self._broken = True
+        del self._parser
+
     def pump(self) -> None:
         """Parse as far as may be."""
         while self.waiting and not (self.held or self._told_complete or self._broken):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from ipaddress import ip_address
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet import protocol
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
@@ -18,6 +18,7 @@ from mtlsedge.http.messages import Headers, Refuse, RequestHead, ResponseHead
 from mtlsedge.http.request_reader import RequestReader
 from mtlsedge.http.site import Caller, Front
 from mtlsedge.identity import Identity
+from mtlsedge.model import Timeouts
 from mtlsedge.ops.accesslog import certificate_fragment, client_fragment, tls_fragment
 
 _REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
@@ -31,6 +32,8 @@ class HTTPConnection(protocol.Protocol):
     ``transport`` offers ``host``, ``server_name``, ``identity`` and ``facts`` besides what
     Twisted's transports do (``tls.transport.TLSServer``).
     """
+
+    transport: Any
 
     def __init__(self, front: Front) -> None:
         self._front = front
@@ -48,18 +51,20 @@ class HTTPConnection(protocol.Protocol):
         self._caller: Caller | None = None
         self._deadline = front.deadlines.deadline(self._too_slow)
         self._reader: RequestReader
+        self._timeouts: Timeouts
 
     # -- what the transport calls ----------------------------------------------------------
 
     def handshakeCompleted(self) -> None:
         """The client's identity is settled: requests may come."""
-        transport = cast(Any, self.transport)
+        transport = self.transport
         site = self._front.sites[transport.host.name]
         self._caller = self._meet(transport, site)
         self._reader = RequestReader(self, site.host.limits)
+        self._timeouts = site.host.timeouts
         self._front.connections.add(self)
         transport.registerProducer(self, True)
-        self._deadline.set(site.host.timeouts.request_head)
+        self._deadline.set(self._timeouts.request_head)
         if self._front.draining:
             self._close()
 
@@ -96,6 +101,8 @@ class HTTPConnection(protocol.Protocol):
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         """The client is gone."""
         self._deadline.forget()
+        if self._caller is not None:
+            self._reader.close()
         self._front.connections.discard(self)
         exchange, self._exchange = self._exchange, None
         self._closing = True
@@ -194,7 +201,7 @@ class HTTPConnection(protocol.Protocol):
         if out:
             data = out[0] if len(out) == 1 else b"".join(out)
             out.clear()
-            self._transport.write(data)
+            self.transport.write(data)
 
     def hold_request(self) -> None:
         """Read no more for now."""
@@ -228,7 +235,7 @@ class HTTPConnection(protocol.Protocol):
     def send_tunnelled(self, data: bytes) -> None:
         """Bytes of the new protocol."""
         self._set_deadline()
-        self._transport.write(data)
+        self.transport.write(data)
 
     def finished(self, *, close: bool) -> None:
         """The exchange is over: the next, or the end."""
@@ -243,7 +250,7 @@ class HTTPConnection(protocol.Protocol):
         """The client must not take what it has for the whole answer."""
         self._out.clear()
         self._closing = True
-        self._transport.abortConnection()
+        self.transport.abortConnection()
 
     # -- moving on -------------------------------------------------------------------------
 
@@ -259,14 +266,13 @@ class HTTPConnection(protocol.Protocol):
         reader = self._reader
         try:
             reader.pump()
-            while reader.request_ended and self._may_begin():
+            while reader.request_ended and self._exchange is None:
+                if self._closing or self._stuck:
+                    break
                 reader.next()
         finally:
             self._reading_on = False
         self._await_more()
-
-    def _may_begin(self) -> bool:
-        return self._exchange is None and not (self._closing or self._stuck)
 
     def _await_more(self) -> None:
         if not self._closing and not self._tunnelling:
@@ -279,9 +285,9 @@ class HTTPConnection(protocol.Protocol):
             return
         self._reading = reading
         if reading:
-            self._transport.resumeProducing()
+            self.transport.resumeProducing()
         else:
-            self._transport.pauseProducing()
+            self.transport.pauseProducing()
 
     def _close(self) -> None:
         """Close once the client has taken what was said, unless it takes too long over that."""
@@ -289,8 +295,8 @@ class HTTPConnection(protocol.Protocol):
             return
         self.flush()
         self._closing = True
-        self._transport.unregisterProducer()
-        self._transport.lingerConnection()
+        self.transport.unregisterProducer()
+        self.transport.lingerConnection()
         self._watch_client()
 
     def drain(self) -> None:
@@ -306,7 +312,7 @@ class HTTPConnection(protocol.Protocol):
             self.abort()
 
     def _watch_client(self) -> None:
-        self._unsent = _unsent(self._transport)
+        self._unsent = _unsent(self.transport)
         self._deadline.set(self._timeouts.write)
 
     def _set_deadline(self) -> None:
@@ -339,22 +345,13 @@ class HTTPConnection(protocol.Protocol):
 
     def _taking_too_slowly(self) -> None:
         """Cut off a client that takes nothing; one that takes a little may go on."""
-        if _unsent(self._transport) < self._unsent:
+        if _unsent(self.transport) < self._unsent:
             self._watch_client()
             return
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.client_lost("the client takes nothing of its answer")
         self.abort()
-
-    @property
-    def _transport(self) -> Any:
-        return self.transport
-
-    @property
-    def _timeouts(self) -> Any:
-        assert self._caller is not None
-        return self._caller.site.host.timeouts
 
     @property
     def _request(self) -> RequestHead:

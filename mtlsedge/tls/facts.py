@@ -24,9 +24,16 @@ class HandshakeFacts:
         return cls(
             connection.get_protocol_version_name(),
             connection.get_cipher_name() or "",
-            connection.get_group_name() or "",
+            _group_name(connection),
             resumed,
         )
+
+
+def _group_name(connection: SSL.Connection) -> str:
+    try:
+        return connection.get_group_name() or ""
+    except NotImplementedError:  # an OpenSSL before 3.2 cannot tell
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

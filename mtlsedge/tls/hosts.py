@@ -13,6 +13,7 @@ from OpenSSL import SSL
 
 from mtlsedge.errors import BadHostName
 from mtlsedge.names import NameTable, canonical_host
+from mtlsedge.openssl import ask_without_verifying
 from mtlsedge.trust.judge import ClientTrust
 
 
@@ -57,8 +58,11 @@ class HostTable:
 def enter(connection: SSL.Connection, host: TLSHost) -> None:
     """Make a connection this host's: its certificate, its verify mode, its word on tickets."""
     connection.set_context(host.context)
-    # Without a callback OpenSSL keeps the one inherited from the first context.
-    connection.set_verify(host.verify_mode)
+    if host.require:
+        # Without a callback OpenSSL keeps the one inherited from the first context.
+        connection.set_verify(host.verify_mode)
+    else:
+        ask_without_verifying(connection, host.verify_mode)
     if not host.resumption:
         # Here, and not in the first context: see `mtlsedge.tls.contexts`.
         connection.set_options(SSL.OP_NO_TICKET)

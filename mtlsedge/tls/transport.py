@@ -42,7 +42,7 @@ _RECORD = 16 * 1024
 _READS_PER_TURN = 8
 """Full records read before other connections get their turn."""
 
-_LINGER_SECONDS = 5.0
+_LINGER_SECONDS = 10.0
 _LINGER_BYTES = 1 << 20
 
 
@@ -319,7 +319,20 @@ class TLSServer(tcp.Server):
         before the client has read it.
         """
         self._linger = True
-        self.loseConnection()
+        if self._state is _State.OPEN and not self.disconnecting and self._all_sent():
+            self._part_at_once()
+        else:
+            self.loseConnection()
+
+    def _all_sent(self) -> bool:
+        return not (self.dataBuffer or self._tempDataLen or self.producer or self._retry_write)
+
+    def _part_at_once(self) -> None:
+        """Say goodbye without a further turn of the reactor: nothing is left to be sent."""
+        self.disconnecting = 1
+        outcome = self._postLoseConnection()
+        if outcome is not None:  # never in the middle of what the protocol is doing
+            cast(Any, self.reactor).callLater(0, self.connectionLost, Failure(outcome))
 
     def _postLoseConnection(self) -> Any:
         forget_errors()
@@ -336,6 +349,7 @@ class TLSServer(tcp.Server):
         """Send nothing more, and read away what still comes until the client closes too."""
         self._state = _State.LINGERING
         self._deadline.set(_LINGER_SECONDS)
+        self._shouldShutdown = False  # when the socket is closed it was shut down already
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:

@@ -215,10 +215,14 @@ def test_a_waiter_in_a_queue_goes_on_to_the_next_origin() -> None:
 
 
 def test_an_origin_with_room_comes_before_one_without() -> None:
-    """Nobody waits while another origin has nothing to do."""
+    """Nobody waits while another origin has nothing to do; and queues grow evenly."""
     bench = Bench(origins=3, settings=replace(SETTINGS, connections=2))
     ask(bench, 6)
     assert [(2, 0, 0, 0)] * 3 == [counts(origin) for origin in bench.origins]
+    for wire in bench.endpoints[2].wires:
+        wire.say(OK)
+    ask(bench, 2)
+    assert (2, 0, 0, 0) == counts(bench.origins[2])
     ask(bench, 6)
     assert [2, 2, 2] == [counts(origin)[3] for origin in bench.origins]
 

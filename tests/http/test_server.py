@@ -284,6 +284,20 @@ def test_a_body_that_the_origin_does_not_take_is_not_the_clients_fault() -> None
     assert [504] == statuses(client.taken())
 
 
+def test_a_body_that_waits_for_a_second_try_is_not_the_clients_fault() -> None:
+    """It is held back then, too, with no clock running."""
+    bench, client = patient()
+    client.say(get("/", "Content-Length: 4\r\n", "PUT"))
+    bench.endpoint.mode = "wait"
+    bench.wire.lost()
+    bench.wait(100)
+    assert b"" == client.taken()
+    bench.endpoint.accept()
+    client.say(b"body")
+    bench.wire.say(OK)
+    assert [200] == statuses(client.taken())
+
+
 def test_nobody_is_hurried_while_an_origin_thinks() -> None:
     """The client has done its part."""
     bench, client = patient()

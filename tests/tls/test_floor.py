@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_twisted
 from OpenSSL import SSL
-from tls_serving import NAME, Scribe, Serving, aside, knock, model_host, tls_host, until
+from tls_serving import (
+    NAME,
+    Scribe,
+    Serving,
+    aside,
+    knock,
+    model_host,
+    tls_host,
+    trusting,
+    until,
+)
 
 from mtlsedge import model
 from mtlsedge.pki.mint import KeyType
 from mtlsedge.tls.contexts import build_host
+from mtlsedge.tls.facts import HandshakeFacts
 from support import certs
+from support.needs import needs
 
 Serve = Callable[..., Serving]
 
@@ -206,14 +219,53 @@ async def test_the_intermediates_are_sent_and_nothing_else(serve: Serve) -> None
 @pytest_twisted.ensureDeferred
 async def test_a_client_ca_that_also_issued_the_server_is_not_sent(serve: Serve) -> None:
     """``SSL_MODE_NO_AUTO_CHAIN``: the store is for verifying, never for presenting."""
-    from tls_serving import trusting
-
     pair = certs.server(NAME, ca=certs.CLIENT_CA)
     host = tls_host(NAME, pair=pair, trust=trusting(), handshake="require")
     serving = serve(hosts={NAME: host})
     connection = await aside(shake, serving.number)
     sent = connection.get_peer_cert_chain(as_cryptography=True)
     assert [pair.issued.x509] == sent
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_hello_that_is_retried_finds_its_host_again(serve: Serve) -> None:
+    """HelloRetryRequest: the server name is read twice, and the demands are the host's still."""
+    open_name = "open.example.com"
+    demanding = tls_host(NAME, trust=trusting(), handshake="require")
+    serving = serve(Scribe, {NAME: demanding, open_name: tls_host(open_name)}, default=open_name)
+    certificate, key = certs.client().files
+    command = [needs("openssl"), "s_client", "-connect", f"127.0.0.1:{serving.number}"]
+    command += ["-servername", NAME, "-groups", "ffdhe4096:P-256", "-tls1_3", "-msg"]
+
+    def client(*more: str) -> str:
+        done = subprocess.run([*command, *more], input=b"ping\n", capture_output=True, timeout=20)
+        return done.stdout.decode("latin-1")
+
+    said = await aside(client, "-cert", certificate, "-key", key)
+    assert 2 == said.count(", ClientHello")
+    protocol = await serving.protocol(0)
+    await until(lambda: protocol.reasons, "the end")
+    assert (b"ping\n", True) == (protocol.received, protocol.transport.identity.verified)
+    assert 2 == (await aside(client)).count(", ClientHello")
+    await until(lambda: serving.failures, "the refusal")
+    assert "peer did not return a certificate" == serving.failures[0].reason
+
+
+def test_a_group_without_a_name_is_no_reason_to_refuse() -> None:
+    """OpenSSL before 3.2 cannot tell it, and pyOpenSSL raises."""
+
+    class Old:
+        def get_protocol_version_name(self) -> str:
+            return "TLSv1.3"
+
+        def get_cipher_name(self) -> str:
+            return "TLS_AES_128_GCM_SHA256"
+
+        def get_group_name(self) -> str:
+            raise NotImplementedError
+
+    facts = HandshakeFacts.of(cast(Any, Old()), False)
+    assert ("TLSv1.3", "") == (facts.version, facts.group)
 
 
 def test_a_key_that_is_not_the_certificates_is_refused() -> None:

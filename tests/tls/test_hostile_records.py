@@ -124,8 +124,9 @@ async def test_half_a_key_update_holds_nobody_but_its_sender(serve: Serve) -> No
     made = await aside(lambda: HandmadeClient(knock(serving.number), NAME))
     protocol = await serving.protocol()
     await until(lambda: "handshake" in protocol.events, "the handshake")
+    before = protocol.turns
     made.sock.sendall(made.record(HANDSHAKE, b"\x18\0"))
-    await turns()
+    await until(lambda: protocol.turns > before, "the first half")
     protocol.transport.write(b"waiting")
     before = protocol.turns
     await turns()

@@ -135,9 +135,7 @@ async def test_no_ticket_invites_early_data(serve: Serve) -> None:
         at = 4 + 4 + 4  # header, lifetime, age
         at += 1 + ticket[at]  # nonce
         at += 2 + int.from_bytes(ticket[at : at + 2], "big")  # ticket
-        assert b"\0\0" == ticket[at:], (
-            "a ticket with extensions: early_data is the only one there is"
-        )
+        assert b"\0\0" == ticket[at:], "an extension, and early_data is the only one there is"
 
 
 @BOTH
