@@ -1,17 +1,20 @@
-"""Values: what a handshake agreed on, and how one failed. For logs, never for decisions."""
+"""Values: what a handshake agreed on, what was presented in it, and how one failed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from mtlsedge.identity import ANONYMOUS, Identity
 
 
 @dataclass(frozen=True, slots=True)
 class HandshakeFacts:
-    """What was agreed on: ``TLSv1.3``, ``TLS_AES_128_GCM_SHA256``, ``X25519MLKEM768``."""
+    """What was agreed on: ``TLSv1.3``, ``TLS_AES_128_GCM_SHA256``, ``X25519MLKEM768``.
+
+    For logs, never for decisions.
+    """
 
     version: str = ""
     cipher: str = ""
@@ -46,6 +49,21 @@ class HandshakeFailure:
     reason: str
     facts: HandshakeFacts = HandshakeFacts()
     identity: Identity = ANONYMOUS
+
+
+def presented(connection: SSL.Connection) -> tuple[bytes | None, list[bytes]]:
+    """The DER of the client's leaf (None where there is none) and of what it sent besides.
+
+    In a resumed session there is the leaf alone.
+    """
+    leaf = connection.get_peer_certificate()
+    if leaf is None:
+        return None, []
+    return _der(leaf), [_der(each) for each in connection.get_peer_cert_chain() or ()]
+
+
+def _der(certificate: crypto.X509) -> bytes:
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
 
 def failure_text(error: SSL.Error) -> str:

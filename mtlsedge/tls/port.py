@@ -43,9 +43,9 @@ class TLSPort(tcp.Port):
 
     def closed(self) -> None:
         """A connection ended."""
-        if self._open == self.limit:
-            self._resume()
         self._open -= 1
+        if self._open == self.limit - 1:
+            self._resume()
 
     def doRead(self) -> None:
         """Accept what waits, but never more than the limit leaves room for.
@@ -66,6 +66,7 @@ class TLSPort(tcp.Port):
             self._take_on(sock, address)
 
     def _take_on(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
+        transport = None
         try:
             protocol = cast(Any, self.factory).buildProtocol(self._buildAddr(address))
             if protocol is None:
@@ -76,7 +77,10 @@ class TLSPort(tcp.Port):
             protocol.makeConnection(transport)
         except Exception:
             _log.failure("a client could not be taken on")
-            sock.close()
+            if transport is None:
+                sock.close()
+            else:  # the reactor knows the descriptor by now, and must hear that it is closed
+                transport.abortConnection()
 
     def _exhausted(self, error: OSError) -> None:
         """No descriptor or no memory is left: clients wait, and are served when there is."""
@@ -86,7 +90,8 @@ class TLSPort(tcp.Port):
         cast(Any, self.reactor).callLater(_RETRY, self._resume)
 
     def _resume(self) -> None:
-        if self.connected and not self.disconnecting:
+        # At the limit a port that reads and accepts nobody would keep the process turning.
+        if self.connected and not self.disconnecting and self._open != self.limit:
             self.startReading()
 
     def startListening(self) -> None:

@@ -61,7 +61,13 @@ class Terminator:
         """The SNI callback: enter the host that the ClientHello names, or refuse it."""
         newcomer: Newcomer = connection.get_app_data()
         raw = connection.get_servername()
-        newcomer.server_name, host = self.hosts.find(raw)
+        name, host = self.hosts.find(raw)
+        if newcomer.host is not None and name != newcomer.server_name:
+            # A retried ClientHello names the same host (RFC 8446 §4.1.2); OpenSSL does not look,
+            # and what the first one switched on this connection would partly remain.
+            newcomer.refusal = "the retried ClientHello has another server name"
+            return False
+        newcomer.server_name = name
         if host is None:
             newcomer.refusal = (
                 "no server name was sent and there is no default_host"

@@ -28,7 +28,7 @@ from zope.interface import implementer
 from mtlsedge.identity import ANONYMOUS, Identity
 from mtlsedge.openssl import forget_errors, read_by_record, was_resumed
 from mtlsedge.ops.eager import write_eagerly
-from mtlsedge.tls.facts import HandshakeFacts, HandshakeFailure, failure_text
+from mtlsedge.tls.facts import HandshakeFacts, HandshakeFailure, failure_text, presented
 from mtlsedge.tls.hosts import TLSHost
 
 if TYPE_CHECKING:
@@ -36,12 +36,8 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-_RECORD = 16 * 1024
-"""Bytes: no TLS record carries more, so one read leaves nothing behind in OpenSSL."""
-
-_READS_PER_TURN = 8
-"""Full records read before other connections get their turn."""
-
+_RECORD = 16 * 1024  # bytes: no TLS record carries more, so a read leaves nothing in OpenSSL
+_READS_PER_TURN = 8  # full records, before other connections get their turn
 _LINGER_SECONDS = 10.0
 _LINGER_BYTES = 1 << 20
 
@@ -139,10 +135,7 @@ class TLSServer(tcp.Server):
         return self._state is _State.OPEN and not self._paused and not self.disconnecting
 
     def _wait_for_room(self) -> None:
-        """Read on only when the socket takes bytes: the answer to what was read has no room.
-
-        A client that sends and does not read would otherwise keep the process turning.
-        """
+        """Read on only when the answer to what was read has room; until then, do not turn."""
         self._retry_read = True
         self.stopReading()
         self.startWriting()
@@ -185,7 +178,7 @@ class TLSServer(tcp.Server):
             return self._fail("a session of another host was resumed")
         answer: Identity | Deferred[Identity] = ANONYMOUS
         if host.trust is not None:
-            answer = host.trust.settle(*self._presented(), self.server_name)
+            answer = host.trust.settle(*presented(self._tls), self.server_name)
         if isinstance(answer, Deferred):
             self._state = _State.SETTLING
             self.stopReading()
@@ -195,13 +188,6 @@ class TLSServer(tcp.Server):
         self._established(answer)
         # Clients send their request right behind their Finished.
         return self._read_plaintext() if self._reads() else None
-
-    def _presented(self) -> tuple[bytes | None, list[bytes]]:
-        leaf = self._tls.get_peer_certificate()
-        if leaf is None:
-            return None, []
-        sent = self._tls.get_peer_cert_chain() or []
-        return _der(leaf), [_der(certificate) for certificate in sent]
 
     def _established(self, identity: Identity) -> None:
         self._settling = None
@@ -319,27 +305,28 @@ class TLSServer(tcp.Server):
         before the client has read it.
         """
         self._linger = True
-        if self._state is _State.OPEN and not self.disconnecting and self._all_sent():
+        queued = self.dataBuffer or self._tempDataLen or self.producer or self._retry_write
+        if self._state is _State.OPEN and not (self.disconnecting or queued):
             self._part_at_once()
         else:
             self.loseConnection()
-
-    def _all_sent(self) -> bool:
-        return not (self.dataBuffer or self._tempDataLen or self.producer or self._retry_write)
 
     def _part_at_once(self) -> None:
         """Say goodbye without a further turn of the reactor: nothing is left to be sent."""
         self.disconnecting = 1
         outcome = self._postLoseConnection()
         if outcome is not None:  # never in the middle of what the protocol is doing
+            self.stopReading()
             cast(Any, self.reactor).callLater(0, self.connectionLost, Failure(outcome))
 
     def _postLoseConnection(self) -> Any:
         forget_errors()
         try:
             self._tls.shutdown()
-        except SSL.WantWriteError:
-            self.startWriting()  # no room for the goodbye yet; `doWrite` comes here again
+        except SSL.WantWriteError:  # no room for the goodbye yet; `doWrite` comes here again
+            self._deadline.set(self._terminator.write_timeout)
+            self.stopReading()
+            self.startWriting()
             return None
         except SSL.Error:
             return main.CONNECTION_DONE
@@ -406,7 +393,3 @@ class TLSServer(tcp.Server):
     def getPeerCertificate(self) -> crypto.X509 | None:
         """The leaf as it was presented, verified or not (``ISSLTransport``)."""
         return self._tls.get_peer_certificate()
-
-
-def _der(certificate: crypto.X509) -> bytes:
-    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import ssl
 import threading
 import time
 import zlib
@@ -25,11 +26,13 @@ from support.scripted import Line, ScriptedOrigin
 from support.tables import application, client_ca, host
 
 NAME = "big.example.com"
+SECURE = "secure.example.com"
+BOTH = pytest.mark.parametrize("name", [NAME, SECURE], ids=["http", "https"])
 MEBI = 1 << 20
 SIZE = (1024 if os.environ.get("MTLSEDGE_FUZZ") == "full" else 256) * MEBI
 BLOCK = os.urandom(MEBI)
 ALLOWED = 32 * MEBI
-FLOOD = 64 * MEBI
+FLOOD = 32 * MEBI
 
 
 def pieces(size: int = SIZE) -> Iterator[memoryview]:
@@ -132,27 +135,34 @@ def backend() -> Backend:
 
 @pytest.fixture(scope="module")
 def edge(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    """One host before it."""
-    with ScriptedOrigin(backend) as origin:
+    """One host before it over http, one over https."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certs.server("origin.test").files)
+    with ScriptedOrigin(backend) as origin, ScriptedOrigin(backend, context) as secure:
+        tls = {
+            "upstream_ca": certs.ca_file(certs.SERVER_CA),
+            "upstream_server_name": "origin.test",
+        }
         config = {
-            "host": [host(NAME, upstream=origin.url)],
-            "client_ca": [client_ca(NAME)],
-            "application": [application(NAME)],
+            "host": [host(NAME, upstream=origin.url), host(SECURE, upstream=secure.url, **tls)],
+            "client_ca": [client_ca(NAME, SECURE)],
+            "application": [application(NAME), application(SECURE)],
         }
         with Edge(tmp_path_factory.mktemp("big"), config) as running:
-            with connect(running) as warm:
-                assert 200 == warm.get(NAME, "/short").status
+            for name in (NAME, SECURE):
+                with connect(running, name) as warm:
+                    assert 200 == warm.get(name, "/short").status
             yield running
 
 
-def connect(edge: Edge) -> Connection:
+def connect(edge: Edge, name: str = NAME) -> Connection:
     """A connection with a good certificate."""
-    return Client(certs.client(), timeout=60).connect(edge.port, NAME)
+    return Client(certs.client(), timeout=60).connect(edge.port, name)
 
 
-def head(path: str, more: str = "", method: str = "GET") -> bytes:
+def head(path: str, more: str = "", method: str = "GET", name: str = NAME) -> bytes:
     """A request head."""
-    return f"{method} {path} HTTP/1.1\r\nHost: {NAME}\r\n{more}\r\n".encode()
+    return f"{method} {path} HTTP/1.1\r\nHost: {name}\r\n{more}\r\n".encode()
 
 
 def peak(edge: Edge) -> int:
@@ -194,23 +204,26 @@ def test_a_big_download_to_a_slow_client(edge: Edge, backend: Backend) -> None:
     assert grown(edge, before, f"{SIZE // MEBI} MiB down", began) < ALLOWED
 
 
-def test_clients_that_never_read(edge: Edge) -> None:
+@BOTH
+def test_clients_that_never_read(edge: Edge, name: str) -> None:
     """Ten of them, each before an endless answer."""
     before, began = edge.memory(), time.monotonic()
-    connections = [connect(edge) for _ in range(10)]
+    connections = [connect(edge, name) for _ in range(10)]
     for connection in connections:
-        connection.send(head("/unread"))
+        connection.send(head("/unread", name=name))
     come_to_rest(edge)
     assert grown(edge, before, "10 clients that never read", began) < ALLOWED
     for connection in connections:
         connection.close()
 
 
-def test_an_origin_that_never_reads(edge: Edge, backend: Backend) -> None:
+@BOTH
+def test_an_origin_that_never_reads(edge: Edge, backend: Backend, name: str) -> None:
     """Ten uploads wait, in the clients; later they all go through."""
+    backend.go_on.clear()
     before, began = edge.memory(), time.monotonic()
-    connections = [connect(edge) for _ in range(10)]
-    request = head("/deaf", f"Content-Length: {FLOOD}\r\n", "POST")
+    connections = [connect(edge, name) for _ in range(10)]
+    request = head("/deaf", f"Content-Length: {FLOOD}\r\n", "POST", name)
     senders = [
         threading.Thread(target=connection.send, args=(request + bytes(FLOOD),))
         for connection in connections

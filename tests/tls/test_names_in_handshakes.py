@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,15 +13,18 @@ from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from tls_serving import (
     NAME,
+    Intercepted,
     Scribe,
     Serving,
     aside,
     knock,
+    terminator,
     tls_host,
     trusting,
     turns,
     until,
 )
+from twisted.internet.task import Clock
 
 from mtlsedge.identity import ANONYMOUS
 from mtlsedge.names import NameTable
@@ -232,6 +236,37 @@ async def test_a_demanding_host_demands_behind_a_default_that_does_not(
         await until(lambda p=protocol: p.reasons, "the end")
     await turns()
     assert 2 == len(serving.failures)
+
+
+def test_a_retried_hello_cannot_change_its_mind() -> None:
+    """What the first name switched would partly remain: one that records is not one that requires.
+
+    The names of a wildcard are different names, too.
+    """
+    hosts = {
+        "open.example.com": tls_host("open.example.com"),
+        NAME: tls_host(NAME, trust=trusting(), handshake="require"),
+        WILD: tls_host(WILD),
+    }
+    for first, second, expected in [
+        (b"open.example.com", NAME.encode(), False),
+        (NAME.encode(), b"open.example.com", False),
+        (NAME.encode(), None, False),
+        (b"x.wild.example.com", b"y.wild.example.com", False),
+        (NAME.encode(), b"A.example.com.", True),
+    ]:
+        answers = terminator(hosts, lambda _: None, Clock(), default="open.example.com")
+        real = SSL.Connection(answers.lobby, None)
+        newcomer = SimpleNamespace(host=None, server_name="", refusal="", proved={})
+        real.set_app_data(newcomer)
+        assert answers._choose(named(real, first))
+        assert expected == answers._choose(named(real, second))
+        assert expected == (newcomer.refusal == "")
+
+
+def named(connection: SSL.Connection, name: bytes | None) -> Any:
+    """A connection whose ClientHello has this server name."""
+    return Intercepted(connection, get_servername=lambda: name)
 
 
 @pytest_twisted.ensureDeferred

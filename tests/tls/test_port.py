@@ -75,6 +75,48 @@ async def test_a_crowd_never_exceeds_the_limit(serve: Serve) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_full_port_that_ran_out_of_descriptors_does_not_turn(serve: Serve) -> None:
+    """The retry after a shortage comes when the limit is reached: it must not read then."""
+    serving = serve(limit=1)
+    sock = await aside(greet, serving.number)
+    await until(lambda: serving.protocols, "the connection")
+    serving.port._resume()
+    assert serving.port not in serving.port.reactor.getReaders()
+    sock.close()
+    await until(lambda: serving.port in serving.port.reactor.getReaders(), "room")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_protocol_that_cannot_begin_costs_its_own_client_only(serve: Serve) -> None:
+    """Whether it breaks before its transport is made or after: nothing stays registered."""
+    broken = ["made", "built"]
+
+    class Broken(Scribe):
+        def __init__(self) -> None:
+            super().__init__()
+            if broken == ["built"]:
+                broken.pop()
+                raise ZeroDivisionError("on purpose")
+
+        def connectionMade(self) -> None:
+            super().connectionMade()
+            if len(broken) == 2:
+                broken.remove("made")
+                raise ZeroDivisionError("on purpose")
+
+    serving = serve(Broken, limit=1)
+    for _ in range(2):
+        with pytest.raises(OSError):
+            await aside(greet, serving.number)
+    for _ in range(3):
+        sock = await aside(greet, serving.number)
+        await aside(sock.send, b"x")
+        await until(lambda: serving.protocols[-1].received, "data")
+        sock.close()
+        await until(lambda: serving.protocols[-1].reasons, "the end")
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_port_that_is_closed_at_its_limit_stays_closed(serve: Serve) -> None:
     """Connections that end later do not make it read again."""
     serving = serve(limit=1)
