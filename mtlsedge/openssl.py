@@ -99,3 +99,33 @@ def ask_without_verifying(connection: SSL.Connection, mode: int) -> None:
     time: 2 % of a handshake.
     """
     _lib.SSL_set_verify(connection._ssl, mode, _let_through)
+
+
+RECORD = 16 * 1024
+"""Bytes: no TLS record carries more, so one read leaves nothing behind in OpenSSL."""
+
+_plaintext = _ffi.new("char[]", RECORD)  # of whichever connection is read just now
+
+
+def read_record(connection: SSL.Connection) -> bytes:
+    """``connection.recv(RECORD)``, without its allocation and look-ups where all is well.
+
+    Raises:
+        SSL.Error: as ``recv`` does.
+    """
+    count = _lib.SSL_read(connection._ssl, _plaintext, RECORD)
+    if count <= 0:
+        connection._raise_ssl_error(connection._ssl, count)
+    return _ffi.unpack(_plaintext, count)  # type: ignore[no-any-return]
+
+
+def write_some(connection: SSL.Connection, data: bytes | memoryview) -> int:
+    """``connection.send(data)``, likewise.
+
+    Raises:
+        SSL.Error: as ``send`` does.
+    """
+    count: int = _lib.SSL_write(connection._ssl, _ffi.from_buffer(data), len(data))
+    if count <= 0:
+        connection._raise_ssl_error(connection._ssl, count)
+    return count

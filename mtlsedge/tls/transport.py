@@ -26,7 +26,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtlsedge.identity import ANONYMOUS, Identity
-from mtlsedge.openssl import forget_errors, read_by_record, was_resumed
+from mtlsedge.openssl import (
+    RECORD,
+    forget_errors,
+    read_by_record,
+    read_record,
+    was_resumed,
+    write_some,
+)
 from mtlsedge.ops.eager import write_eagerly
 from mtlsedge.tls.facts import HandshakeFacts, HandshakeFailure, failure_text, presented
 from mtlsedge.tls.hosts import TLSHost
@@ -36,7 +43,6 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-_RECORD = 16 * 1024  # bytes: no TLS record carries more, so a read leaves nothing in OpenSSL
 _READS_PER_TURN = 8  # full records, before other connections get their turn
 _LINGER_SECONDS = 10.0
 _LINGER_BYTES = 1 << 20
@@ -113,7 +119,7 @@ class TLSServer(tcp.Server):
         for _ in range(_READS_PER_TURN):
             forget_errors()
             try:
-                data = self._tls.recv(_RECORD)
+                data = read_record(self._tls)
             except SSL.WantReadError:
                 break
             except SSL.ZeroReturnError:
@@ -124,7 +130,7 @@ class TLSServer(tcp.Server):
             except SSL.Error:
                 return main.CONNECTION_LOST
             self.protocol.dataReceived(data)
-            if len(data) < _RECORD or not self._reads():
+            if len(data) < RECORD or not self._reads():
                 break
         if self._retry_write and self._state is _State.OPEN:
             self._retry_write = False
@@ -262,11 +268,12 @@ class TLSServer(tcp.Server):
     def writeSomeData(self, data: bytes) -> int | Any:
         """Encrypt and send as much as the socket takes; see ``FileDescriptor``."""
         sent = 0
-        view = memoryview(data)[: self.SEND_LIMIT]
+        size = min(len(data), self.SEND_LIMIT)
+        view = memoryview(data) if size > RECORD else data
         forget_errors()
         try:
-            while sent < len(view):
-                sent += self._tls.send(view[sent:])
+            while sent < size:
+                sent += write_some(self._tls, view[sent:size] if sent or size > RECORD else view)
         except SSL.WantWriteError:
             pass
         except SSL.WantReadError:
