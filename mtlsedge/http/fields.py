@@ -306,8 +306,3 @@ def response_trailers(fields: Headers) -> Headers:
         for name, value in fields
         if letters(name) not in _NEVER_TRAILERS and name.lower() not in _RESPONSE_ENDS_HERE
     ]
-
-
-def render(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Header lines as HTTP/1.1 has them."""
-    return b"".join([b"%b: %b\r\n" % field for field in fields])

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 Headers = list[tuple[bytes, bytes]]
+
+
+def render(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Header lines as HTTP/1.1 has them."""
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
 class Refuse(Exception):  # control flow inside http/, never seen outside
@@ -60,6 +66,34 @@ class RequestHead:
     client_id: str = ""
     client_secret: str = ""
     cookies: list[bytes] = field(default_factory=list)
+    _lines: bytes | None = None
+
+    @property
+    def lines(self) -> bytes:
+        """``headers`` as HTTP/1.1 has them, rendered once."""
+        if self._lines is None:
+            self._lines = render(self.headers)
+        return self._lines
+
+    def again(self, method: str, target: bytes) -> RequestHead:
+        """The same fields below another request line; nobody changes fields once they are read."""
+        return RequestHead(
+            method,
+            target,
+            self.version,
+            self.headers,
+            self.host,
+            self.length,
+            self.framed,
+            self.keep_alive,
+            self.upgrade,
+            self.expects_continue,
+            self.trailers,
+            self.client_id,
+            self.client_secret,
+            self.cookies,
+            self.lines,
+        )
 
     @property
     def has_body(self) -> bool:

@@ -17,8 +17,8 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtlsedge.http.fields import BadResponse, render
-from mtlsedge.http.messages import Headers, ResponseHead
+from mtlsedge.http.fields import BadResponse
+from mtlsedge.http.messages import Headers, ResponseHead, render
 from mtlsedge.http.response_reader import ResponseReader
 from mtlsedge.ops.eager import write_eagerly
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mtlsedge.http.access import AccessSession
-from mtlsedge.http.fields import render, tokens
+from mtlsedge.http.fields import tokens
 from mtlsedge.http.messages import RequestHead
 from mtlsedge.http.site import Caller
 from mtlsedge.session import cookie
@@ -49,7 +49,7 @@ def render_request(
     """The request head as bytes; our own fields come last, after all that the client said."""
     path = target.request_path
     line = f"{head.method} {path.path}{path.query} HTTP/1.1\r\nHost: "
-    parts = [line.encode("ascii"), host, b"\r\n", render(head.headers)]
+    parts = [line.encode("ascii"), host, b"\r\n", head.lines]
     for value in head.cookies:
         kept = cookie.without(value, good_cookies)
         if kept is not None:

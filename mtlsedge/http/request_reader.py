@@ -6,12 +6,17 @@ where two reads share that blank line. What follows waits here, unparsed, until 
 before it is answered. That keeps requests in order, decisions one by one, and memory bounded by
 a single read.
 
+Clients repeat themselves: below another request line come the same fields, byte for byte. Where
+the parser has read such fields on this connection, and found that no body follows, it would
+find the same again; so it is not asked, and stays where it is, between two requests.
+
 The parser's callbacks only note what they hear; it is told on when the parser has returned, so
 that whoever listens may do anything, also ask for the next request.
 """
 
 from __future__ import annotations
 
+import re
 from typing import NoReturn, Protocol
 
 import httptools
@@ -22,6 +27,12 @@ from mtlsedge.http.messages import Headers, Refuse, RequestHead
 from mtlsedge.model import Limits
 
 _BLANK_LINE = b"\r\n\r\n"
+_LONGEST_FAMILIAR = 4096  # bytes of fields kept per connection
+_PLAIN_LINE = re.compile(
+    rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[A-Za-z0-9/._~%?=&+,:;@!$'()*-]*) HTTP/1\.1"
+)
+"""Request lines that nobody reads in two ways; a part of what the parser takes."""
+
 _log = Logger()
 
 
@@ -58,6 +69,8 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._cause: Exception | None = None  # what a callback raised
         self._broken = False
+        self._familiar: RequestHead | None = None  # the last head without a body
+        self._familiar_fields = b""  # and its bytes, from the end of its request line
         self._reset()
 
     def _reset(self) -> None:
@@ -99,8 +112,12 @@ class RequestReader:
 
     def pump(self) -> None:
         """Parse as far as may be."""
-        while self.waiting and not (self.held or self._told_complete or self._broken):
-            self._feed_piece(self._next_piece())
+        while self._at < len(self._waiting):
+            if self.held or self._told_complete or self._broken:
+                return
+            piece = self._next_piece()
+            if self._fed or self._head is not None or not self._recall(piece):
+                self._feed_piece(piece)
             # However small the chunks are: what one read brought of the body is told at once.
             if not (self._chunked and self._told_head and self.waiting) or self._complete:
                 self._tell()
@@ -141,7 +158,34 @@ class RequestReader:
         self._seam = (seam + waiting[max(start, len(waiting) - 3) :])[-3:]
         return len(waiting)
 
+    def _recall(self, piece: bytes) -> bool:
+        """Read a whole request whose fields are familiar without the parser."""
+        familiar = self._familiar
+        if familiar is None:
+            return False
+        end = piece.find(b"\r\n")
+        if piece[end:] != self._familiar_fields:
+            return False
+        line = _PLAIN_LINE.fullmatch(piece, 0, end)
+        if line is None or len(line[2]) > self._limits.request_line:
+            return False
+        if len(piece) > self._limits.request_head:
+            return False
+        self._head = familiar.again(line[1].decode("ascii"), line[2])
+        self._complete = True
+        return True
+
+    def _remember(self, piece: bytes) -> None:
+        """Keep the fields of a request that came in one piece, with nothing behind its head."""
+        head = self._head
+        assert head is not None
+        fields = piece[piece.find(b"\r\n") :]
+        plain = head.keep_alive and not (head.framed or head.upgrade or head.expects_continue)
+        if plain and head.version == "1.1" and len(fields) <= _LONGEST_FAMILIAR:
+            self._familiar, self._familiar_fields = head, fields
+
     def _feed_piece(self, piece: bytes) -> None:
+        begins = not self._fed and self._head is None
         self._fed += len(piece)
         try:
             self._parser.feed_data(piece)
@@ -153,6 +197,8 @@ class RequestReader:
             return
         if self._body:
             self._fed = 0
+        elif begins and self._complete:
+            self._remember(piece)
         elif self._fed > self._limits.request_head:
             where = "head is" if self._head is None else "chunk extensions or trailers are"
             self._refuse(Refuse(431, "too_large", f"the request {where} too large"))

@@ -12,9 +12,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtlsedge.http.exchange import Exchange
-from mtlsedge.http.fields import render
 from mtlsedge.http.forwarding import certificate_headers
-from mtlsedge.http.messages import Headers, Refuse, RequestHead, ResponseHead
+from mtlsedge.http.messages import Headers, Refuse, RequestHead, ResponseHead, render
 from mtlsedge.http.request_reader import RequestReader
 from mtlsedge.http.site import Caller, Front
 from mtlsedge.identity import Identity

@@ -80,17 +80,15 @@ class TLSServer(tcp.Server):
         reactor: Any,
     ) -> None:
         self._state = _State.HANDSHAKE
-        self._paused = False
-        self._retry_write = False  # OpenSSL must read before it can write on
-        self._retry_read = False  # and the other way round
+        self._paused = self._linger = False
+        # OpenSSL must read before it can write on, or the other way round.
+        self._retry_write = self._retry_read = False
         self._settling: Deferred[Identity] | None = None
-        self._linger = False
         self._lingered = 0
         self.host: TLSHost | None = None
-        self.server_name = ""
+        self.server_name = self.refusal = ""
         self.identity: Identity = ANONYMOUS
         self.facts = HandshakeFacts()
-        self.refusal = ""
         self.proved: dict[int, bytes] = {}
         self._server = server
         self._terminator = server.terminator

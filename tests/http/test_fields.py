@@ -12,13 +12,12 @@ from mtlsedge.http.fields import (
     read_request,
     read_response,
     read_trailers,
-    render,
     response_trailers,
     tokens,
     withheld,
 )
 from mtlsedge.http.forwarding import EDGE_CERTIFICATE_HEADERS, KINDRED_CERTIFICATE_HEADERS
-from mtlsedge.http.messages import Headers, Refuse, RequestHead
+from mtlsedge.http.messages import Headers, Refuse, RequestHead, render
 from support.forgeries import FORGEABLE, spellings
 
 

@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from tls_attempts import Attempt, attempt, lines_by_port
+from tls_attempts import Attempt, attempt, lines_by_client
 
 from support import certs
 from support.client import TLS12, TLS13, Client
@@ -78,9 +78,9 @@ def test_no_session_makes_anybody_verified_elsewhere(
         tried = attempt(edge, client, target, session)
         reached = origin.count > before
         tries.append(Try(owner, source, target, session is not None, reached, tried))
-    lines = lines_by_port(edge, [each.tried.port for each in tries])
+    lines = lines_by_client(edge, [each.tried.client for each in tries])
     for each in tries:
-        judge(each, lines[each.tried.port], setting, version)
+        judge(each, lines[each.tried.client], setting, version)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from OpenSSL import SSL
-from tls_attempts import attempt, line_of
+from tls_attempts import attempt, connect, line_of
 
 from support import certs
 from support.client import TLS12, TLS13, Client
@@ -47,7 +47,7 @@ def test_an_unknown_name_is_refused_by_an_alert(edge: Edge, version: ssl.TLSVers
     client = Client(version=version, names_checked=False)
     tried = attempt(edge, client, "Nobody.example.com")
     assert "TLSV1_UNRECOGNIZED_NAME" == tried.error
-    line = line_of(edge, tried.port)
+    line = line_of(edge, tried.client)
     assert ("handshake", "nobody.example.com") == (line["event"], line["server_name"])
     assert "no host answers to the server name 'Nobody.example.com'" == line["reason"]
     assert line["cert"]["presented"] is False
@@ -61,11 +61,11 @@ def test_hostile_bytes_in_a_name_forge_no_line(edge: Edge) -> None:
     connection.set_tlsext_host_name(b'x"\n{"event":"forged"}\xff.example.com')
     with pytest.raises(SSL.WantReadError):
         connection.do_handshake()
-    with socket.create_connection(("127.0.0.1", edge.port), 10) as sock:
+    with connect(edge) as sock:
         sock.sendall(connection.bio_read(65536))
         assert bytes((21, 3, 3, 0, 2, 2, 112)) == sock.recv(100)
-        port = sock.getsockname()[1]
-    assert "handshake" == line_of(edge, port)["event"]
+        client = sock.getsockname()[0]
+    assert "handshake" == line_of(edge, client)["event"]
 
 
 def test_without_a_name_the_default_host_answers(edge: Edge) -> None:
@@ -85,7 +85,7 @@ def test_a_good_certificate_is_served_and_logged(
     """Behind a default host that asks for none."""
     tried = attempt(edge, Client(certs.client(), version=version), name)
     assert 200 == tried.status
-    line = line_of(edge, tried.port)
+    line = line_of(edge, tried.client)
     assert (True, True) == (line["cert"]["presented"], line["cert"]["verified"])
     assert certs.client().fingerprint == line["cert"]["fingerprint_sha256"]
     assert ("TLSv1.2" if version is TLS12 else "TLSv1.3") == line["tls"]["version"]
@@ -116,7 +116,7 @@ def test_a_host_that_requires_refuses_in_the_handshake(
     make, expected, _ = BAD[kind]
     tried = attempt(edge, Client(make() if make else None, version=version), REQUIRE)
     assert "ALERT" in tried.error
-    line = line_of(edge, tried.port)
+    line = line_of(edge, tried.client)
     assert ("handshake", REQUIRE) == (line["event"], line["server_name"])
     assert expected in line["reason"]
 
@@ -130,7 +130,7 @@ def test_a_host_that_records_lets_the_handshake_finish(
     make, _, reason = BAD[kind]
     tried = attempt(edge, Client(make() if make else None, version=version), RECORD)
     assert 403 == tried.status
-    line = line_of(edge, tried.port)
+    line = line_of(edge, tried.client)
     assert (make is not None, False) == (line["cert"]["presented"], line["cert"]["verified"])
     assert reason == line["cert"]["reason"]
 
@@ -138,7 +138,7 @@ def test_a_host_that_records_lets_the_handshake_finish(
 def test_the_line_names_the_hybrid_group(edge: Edge) -> None:
     """X25519MLKEM768, for a client that offers it."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    with socket.create_connection(("127.0.0.1", edge.port), 10) as sock:
+    with connect(edge) as sock:
         sock.setblocking(True)
         connection = SSL.Connection(context, sock)
         connection.set_connect_state()
@@ -147,18 +147,18 @@ def test_the_line_names_the_hybrid_group(edge: Edge) -> None:
         connection.send(f"GET / HTTP/1.1\r\nHost: {DEFAULT}\r\n\r\n".encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
         assert "X25519MLKEM768" == connection.get_group_name()
-        port = sock.getsockname()[1]
-    tls = line_of(edge, port)["tls"]
+        client = sock.getsockname()[0]
+    tls = line_of(edge, client)["tls"]
     assert ("TLSv1.3", "X25519MLKEM768") == (tls["version"], tls["group"])
 
 
 def test_plain_http_gets_no_answer_and_one_line(edge: Edge) -> None:
     """The line says what it was."""
-    with socket.create_connection(("127.0.0.1", edge.port), 10) as sock:
+    with connect(edge) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: open.example.com\r\n\r\n")
         assert b"HTTP" not in sock.recv(1000)
-        port = sock.getsockname()[1]
-    assert "http request" == line_of(edge, port)["reason"]
+        client = sock.getsockname()[0]
+    assert "http request" == line_of(edge, client)["reason"]
 
 
 def test_running_out_of_descriptors_is_survived(edge: Edge) -> None:
