@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mtlsedge.identity import Identity
 from mtlsedge.policy.application import CompiledApplication
 from mtlsedge.session import cookie
 from mtlsedge.session.keys import KeyRing
 from mtlsedge.session.tokens import Token, TokenIssuer
-
-
-@dataclass(frozen=True, slots=True)
-class AccessSession:
-    """A caller at an application: the header for the origin, the cookie for the client."""
-
-    token: Token
-    assertion: bytes  # a header line
-    set_cookie: bytes  # a header line
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +26,24 @@ class Holder:
             leaf = identity.chain.leaf
             return cls(leaf.common_name, leaf.fingerprint_sha256)
         return cls(service_token_id, "")
+
+
+_FRESH = 1.0  # seconds for which a session is taken as it is
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSession:
+    """A caller at an application: the header for the origin, the cookie for the client."""
+
+    token: Token
+    holder: Holder
+    assertion: bytes  # a header line
+    set_cookie: bytes  # a header line
+    made: float  # seconds since the epoch
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether nothing can have happened to the token or the keys since it was looked at."""
+        return 0.0 <= now - self.made < _FRESH
 
 
 class AccessTokens:
@@ -60,14 +69,17 @@ class AccessTokens:
             holder.thumbprint,
             application.session_duration,
         )
+        now = self._now()
         if earlier is not None and earlier.token is token:
-            return earlier
+            return replace(earlier, made=now)
         path = _cookie_path(application)
-        set_cookie = cookie.set_cookie(token, self._now(), path)
+        set_cookie = cookie.set_cookie(token, now, path)
         return AccessSession(
             token,
+            holder,
             b"Cf-Access-Jwt-Assertion: %b\r\n" % token.text.encode("ascii"),
             b"Set-Cookie: %b\r\n" % set_cookie,
+            now,
         )
 
     def valid_cookies(

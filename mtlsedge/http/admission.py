@@ -34,15 +34,16 @@ def ask_verifiers(
 
 def open_session(
     application: CompiledApplication, caller: Caller, host: str, service_token_id: str
-) -> tuple[AccessSession, Holder]:
-    """The caller's session at an application, and who its token is made out to.
+) -> AccessSession:
+    """The caller's session at an application.
 
     ``service_token_id`` is the client id of a service token that the request proved, or "".
     """
-    holder = Holder.of(caller.identity, service_token_id)
     key = (application.name, host, service_token_id)
     earlier = caller.sessions.get(key)
+    if earlier is not None and earlier.is_fresh(caller.front.now()):
+        return earlier
+    holder = Holder.of(caller.identity, service_token_id)
     session = caller.site.tokens.session(application, host, holder, earlier)
-    if session is not earlier:
-        caller.sessions[key] = session
-    return session, holder
+    caller.sessions[key] = session
+    return session

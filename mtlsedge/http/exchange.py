@@ -26,7 +26,7 @@ from mtlsedge.http.origin_connection import OriginConnection
 from mtlsedge.http.origin_request import render_request, switched_properly, upgrade_for_origin
 from mtlsedge.http.record import Record
 from mtlsedge.http.refusals import refusal
-from mtlsedge.http.ruling import decide, denial, governing, proved_service_token, read_target
+from mtlsedge.http.ruling import decide, denial, find_route, proved_service_token
 from mtlsedge.http.site import Caller
 from mtlsedge.policy.application import CompiledApplication
 from mtlsedge.target import Target
@@ -103,13 +103,13 @@ class Exchange:
             self.refuse(Refuse(500, "internal", "an error inside the edge", close=True))
 
     def _decide(self) -> None:
-        target = self._target = read_target(self.head, self._caller)
-        self.record.target = target
+        route = find_route(self.head, self._caller)
+        target = self._target = self.record.target = route.target
         own = wellknown.answer(target, self.head, self._caller)
         if own is not None:
             self._answer_directly(*own)
             return
-        application = governing(target, self._caller)
+        application = route.application
         waiting = ask_verifiers(application, self._caller, target.host)
         if waiting is None:
             self._rule(target, application)
@@ -136,10 +136,11 @@ class Exchange:
             raise Refuse(413, "too_large", "the request body is too large")
         if application is not None and decision.word != "bypass":
             client_id = head.client_id if service_token else ""
-            self._session, holder = open_session(application, caller, target.host, client_id)
+            session = open_session(application, caller, target.host, client_id)
+            self._session = session
             if head.cookies:
                 self._good_cookies = caller.site.tokens.valid_cookies(
-                    head.cookies, application, target.host, holder
+                    head.cookies, application, target.host, session.holder
                 )
         self._upgrade = upgrade_for_origin(head, caller.site.host.upgrades)
         self._stage = _Stage.ACQUIRING

@@ -209,12 +209,13 @@ class OriginConnection(protocol.Protocol):
             asker.origin_tunnelled(data)
             return
         self._heard = True
-        self._set_deadline()
         try:
             self._reader.feed(data)
         except BadResponse as error:
             self._fail(str(error))
             return
+        if self._asker is asker:
+            self._set_deadline()
         asker.origin_turn_over()
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
@@ -274,7 +275,6 @@ class OriginConnection(protocol.Protocol):
     def response_complete(self, trailers: Headers) -> None:
         """Told on; the exchange then releases or abandons this connection."""
         self._answered = self._reused = True
-        self._deadline.clear()
         if self._asker is not None:
             self._asker.origin_complete(trailers)
 

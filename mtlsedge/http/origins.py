@@ -108,6 +108,13 @@ class Origin:
         else:
             waiter.origin_unavailable(503, "overloaded", f"{self.name}: the queue is full")
 
+    def serve_at_once(self, waiter: Waiter) -> bool:
+        """Give the waiter an idle connection, if there is one."""
+        if not self._idle:
+            return False
+        waiter.origin_ready(self._idle.pop())
+        return True
+
     def leave(self, waiter: Waiter) -> None:
         """A waiter wants no connection any more; its place in the queue goes to another."""
         queued = self._queue.pop(waiter, None)
@@ -226,6 +233,8 @@ class OriginGroup:
 
     def acquire(self, waiter: Waiter, *, fresh: bool = False) -> None:
         """Find the waiter a connection; each origin is tried once."""
+        if len(self._origins) == 1 and not fresh and self._origins[0].serve_at_once(waiter):
+            return
         self._try(waiter, self._in_turn(), fresh)
 
     def leave(self, waiter: Waiter) -> None:

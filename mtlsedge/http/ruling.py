@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mtlsedge.errors import BadHostName, BadTarget
 from mtlsedge.http.messages import Refuse, RequestHead
-from mtlsedge.http.site import Caller
+from mtlsedge.http.site import Caller, Route
 from mtlsedge.identity import Reason
 from mtlsedge.names import split_authority
 from mtlsedge.policy.application import CompiledApplication
@@ -35,6 +35,28 @@ _REFUSED_METHODS = frozenset(
         "TEARDOWN",
     }
 )
+
+
+_ROUTES = 32  # remembered per connection
+_LONGEST_ROUTE = 256  # bytes of a target that is remembered
+
+
+def find_route(head: RequestHead, caller: Caller) -> Route:
+    """What is asked for and who governs it; a connection remembers what it asked for lately.
+
+    Raises:
+        Refuse: 400, 405 or 421.
+    """
+    key = (head.method, head.target, head.host)
+    route = caller.routes.get(key)
+    if route is None:
+        target = read_target(head, caller)
+        route = Route(target, governing(target, caller))
+        if head.host is not None and len(head.target) <= _LONGEST_ROUTE:
+            if len(caller.routes) >= _ROUTES:
+                caller.routes.clear()
+            caller.routes[key] = route
+    return route
 
 
 def read_target(head: RequestHead, caller: Caller) -> Target:
@@ -112,8 +134,13 @@ def decide(
     if application is None:
         passes = caller.site.host.unprotected == "pass"
         return UNPROTECTED_PASS if passes else UNPROTECTED_DENY
-    question = Question(caller.identity, target, caller.ip, service_token, caller.verdicts)
-    return application.decide(question)
+    # All else that rules look at is the connection's, and settled.
+    key = (application, target.method, service_token)
+    decision = caller.decisions.get(key)
+    if decision is None:
+        question = Question(caller.identity, target, caller.ip, service_token, caller.verdicts)
+        decision = caller.decisions[key] = application.decide(question)
+    return decision
 
 
 def proved_service_token(head: RequestHead, caller: Caller) -> str:

@@ -14,8 +14,11 @@ from mtlsedge.identity import Identity, PeerChain, Verdict
 from mtlsedge.names import covers
 from mtlsedge.ops.accesslog import AccessLog
 from mtlsedge.ops.deadlines import Deadlines
+from mtlsedge.policy.application import CompiledApplication
+from mtlsedge.policy.question import Decision
 from mtlsedge.policy.service_tokens import ServiceTokens
 from mtlsedge.policy.tree import HostPolicy, PolicyTree
+from mtlsedge.target import Target
 
 
 class RuleJudge(Protocol):
@@ -79,6 +82,14 @@ class Front:
             connection.stop()
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a request goes: its target, and the application that governs it, if one does."""
+
+    target: Target
+    application: CompiledApplication | None
+
+
 @dataclass(slots=True)
 class Caller:
     """One client connection, as far as its requests are concerned.
@@ -90,6 +101,8 @@ class Caller:
         policy: of the server name; of the last Host where there was none.
         verdicts: of verifiers that rules name, by their string.
         sessions: by application name, server name and service token.
+        routes: by method, target and Host, of the latest requests.
+        decisions: by application, method and service token's name.
     """
 
     site: Site
@@ -106,6 +119,8 @@ class Caller:
     policy: HostPolicy | None = None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     sessions: dict[tuple[str, str, str], AccessSession] = field(default_factory=dict)
+    routes: dict[tuple[str, bytes, bytes | None], Route] = field(default_factory=dict)
+    decisions: dict[tuple[CompiledApplication, str, str], Decision] = field(default_factory=dict)
     _policy_of: str = ""
     _forwarded: bytes = b""
     _forwarded_for: str = ""

@@ -96,7 +96,7 @@ def test_a_session_is_the_same_until_its_token_is_another(ring: KeyRing) -> None
     (app,) = PolicyTree((application("one", "/"),)).applications
     who = Holder.of(holder(), "")
     first = issued.session(app, NAME, who, None)
-    assert first is issued.session(app, NAME, who, first)
+    assert first.token is issued.session(app, NAME, who, first).token
     now[0] += 86400
     later = issued.session(app, NAME, who, first)
     assert later.token.expires > first.token.expires
