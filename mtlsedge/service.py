@@ -28,6 +28,7 @@ from mtlsedge.ops.accesslog import (
     tls_fragment,
 )
 from mtlsedge.ops.deadlines import Deadlines
+from mtlsedge.ops.polling import poll_plainly
 from mtlsedge.session.keys import KeyRing
 from mtlsedge.session.tokens import TokenIssuer
 from mtlsedge.tls.facts import HandshakeFailure
@@ -122,6 +123,7 @@ class EdgeService(service.Service):
                 port=here.port,
             )
         _spare_the_collector()
+        poll_plainly(self._reactor)
         self._rotation.clock = self._reactor
         self._rotation.start(_ROTATION_CHECK, now=False)
 

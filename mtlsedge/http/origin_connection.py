@@ -171,6 +171,7 @@ class OriginConnection(protocol.Protocol):
         """The transport is there."""
         transport = self.transport
         if isinstance(transport, (tcp.Connection, unix.Client)) and not transport.TLS:
+            transport.protocol = self  # an endpoint put a wrapper between that only passes on
             plain = transport
             self._write = lambda data: write_eagerly(plain, data)
         else:
