@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from mtlsedge import model
-from mtlsedge.errors import ConfigurationError, Problem
+from mtlsedge.errors import BadCertificate, ConfigurationError, Problem
 from mtlsedge.http.access import AccessTokens
 from mtlsedge.http.site import Front, Site
 from mtlsedge.http.upstreams import origin_group
@@ -26,6 +28,7 @@ from mtlsedge.tls.contexts import build_host
 from mtlsedge.tls.facts import HandshakeFailure
 from mtlsedge.tls.hosts import HostTable, TLSHost
 from mtlsedge.tls.terminator import Terminator
+from mtlsedge.trust.certificates import read_certificate
 from mtlsedge.trust.judge import ClientTrust
 from mtlsedge.trust.verifiers import find_verifier
 
@@ -148,6 +151,16 @@ def _sites(
             service_tokens,
             around.tokens,
             one.trust,
+            _server_uri(one.host),
         )
         for one in guarded
     }
+
+
+def _server_uri(host: model.Host) -> str:
+    leaf = x509.load_pem_x509_certificate(host.key_pair.certificate)
+    try:
+        uris = read_certificate(leaf.public_bytes(Encoding.DER)).san_uri
+    except BadCertificate:
+        return ""  # an odd certificate of the operator's own is no reason not to serve
+    return uris[0] if uris else ""

@@ -40,7 +40,6 @@ class Limits:
     request_headers: int = 100  # fields; more: 431
     request_body: int = 0  # 0 is no limit; more: 413
     response_head: int = 64 * 1024  # more: 502
-    pipelined: int = 16  # requests read ahead on one connection before reading stops
     connections: int = 50_000  # client connections in total; more wait in the backlog
     origin_connections: int = 1_000  # to one origin; requests beyond wait in a queue
     origin_idle: int = 64  # kept-alive connections to one origin

@@ -21,7 +21,6 @@ _LIMITS: Mapping[str, Convert[int]] = {
     "request_headers": integer(1, 10_000),
     "request_body": size(0, 2**62),
     "response_head": size(256, _MOST_HEAD),
-    "pipelined": integer(1, 1_000),
     "connections": integer(1, 10_000_000),
     "origin_connections": integer(1, 1_000_000),
     "origin_idle": integer(0, 1_000_000),

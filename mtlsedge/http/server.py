@@ -71,7 +71,7 @@ class HTTPConnection(protocol.Protocol):
         identity: Identity = transport.identity
         facts = transport.facts
         peer, here = transport.getPeer(), transport.getHost()
-        forwarded = certificate_headers(identity, site.host.forward_certificate)
+        forwarded = certificate_headers(identity, site.host.forward_certificate, site.server_uri)
         return Caller(
             site=site,
             front=self._front,
@@ -152,6 +152,8 @@ class HTTPConnection(protocol.Protocol):
     def request_refused(self, refusal: Refuse) -> None:
         """No further byte can be made sense of."""
         assert self._caller is not None
+        if self._closing:
+            return
         if self._exchange is None:
             self._exchange = Exchange(self, self._caller, _NO_HEAD)
         self._exchange.refuse(refusal)

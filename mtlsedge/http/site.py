@@ -39,6 +39,7 @@ class Site:
     service_tokens: ServiceTokens
     tokens: AccessTokens
     judge: RuleJudge | None
+    server_uri: str = ""  # of the host's own certificate, for XFCC's ``By``
 
     def answers_to(self, name: str) -> bool:
         """Whether a canonical name is one of this host's."""

@@ -96,6 +96,7 @@ def _present(context: SSL.Context, key_pair: model.KeyPair) -> None:
     context.use_certificate(leaf)
     for certificate in intermediates:
         context.add_extra_chain_cert(certificate)
-    key = load_pem_private_key(key_pair.key, password=None)
+    # The operator's own key: OpenSSL finds out below whether it fits, in a thousandth of the time.
+    key = load_pem_private_key(key_pair.key, None, unsafe_skip_rsa_key_validation=True)
     context.use_privatekey(key)  # type: ignore[arg-type]  # of a kind that TLS can use, or it raises
     context.check_privatekey()

@@ -6,13 +6,14 @@ the one that they began with.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Protocol
 
 from OpenSSL import SSL, crypto
 from twisted.logger import Logger
 
-from mtlsedge.openssl import verify_error_text
+from mtlsedge.openssl import read_by_record, verify_error_text
 from mtlsedge.ops.deadlines import Deadlines
 from mtlsedge.tls.contexts import build_lobby
 from mtlsedge.tls.facts import HandshakeFailure
@@ -56,6 +57,14 @@ class Terminator:
         self.failed = failed
         self.write_timeout = write_timeout
         self.lobby = build_lobby(self._choose, _verify)
+
+    def greet(self, sock: socket.socket, newcomer: Newcomer) -> SSL.Connection:
+        """TLS for a client that has just connected, waiting for its ClientHello."""
+        connection = SSL.Connection(self.lobby, sock)
+        read_by_record(connection)
+        connection.set_accept_state()
+        connection.set_app_data(newcomer)
+        return connection
 
     def _choose(self, connection: SSL.Connection) -> bool:
         """The SNI callback: enter the host that the ClientHello names, or refuse it."""

@@ -26,15 +26,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtlsedge.identity import ANONYMOUS, Identity
-from mtlsedge.openssl import (
-    RECORD,
-    forget_errors,
-    read_by_record,
-    read_record,
-    was_resumed,
-    write_some,
-)
-from mtlsedge.ops.eager import write_eagerly
+from mtlsedge.openssl import RECORD, forget_errors, read_record, was_resumed, write_some
+from mtlsedge.ops.eager import acknowledge_now, write_eagerly
 from mtlsedge.tls.facts import HandshakeFacts, HandshakeFailure, failure_text, presented
 from mtlsedge.tls.hosts import TLSHost
 
@@ -85,6 +78,7 @@ class TLSServer(tcp.Server):
         self._retry_write = self._retry_read = False
         self._settling: Deferred[Identity] | None = None
         self._lingered = 0
+        self._heard = False  # anything after the handshake
         self.host: TLSHost | None = None
         self.server_name = self.refusal = ""
         self.identity: Identity = ANONYMOUS
@@ -92,10 +86,7 @@ class TLSServer(tcp.Server):
         self.proved: dict[int, bytes] = {}
         self._server = server
         self._terminator = server.terminator
-        self._tls = SSL.Connection(self._terminator.lobby, sock)
-        read_by_record(self._tls)
-        self._tls.set_accept_state()
-        self._tls.set_app_data(self)
+        self._tls = self._terminator.greet(sock, self)
         tcp.Server.__init__(self, sock, protocol, client, server, sessionno, reactor)
         self._deadline = self._terminator.deadlines.deadline(self._too_slow)
         self._deadline.set(self._terminator.handshake_timeout)
@@ -127,6 +118,7 @@ class TLSServer(tcp.Server):
                 break
             except SSL.Error:
                 return main.CONNECTION_LOST
+            self._heard = True
             self.protocol.dataReceived(data)
             if len(data) < RECORD or not self._reads():
                 break
@@ -191,7 +183,10 @@ class TLSServer(tcp.Server):
             return None
         self._established(answer)
         # Clients send their request right behind their Finished.
-        return self._read_plaintext() if self._reads() else None
+        lost = self._read_plaintext() if self._reads() else None
+        if not self._heard and self.connected:
+            acknowledge_now(self.socket)
+        return lost
 
     def _established(self, identity: Identity) -> None:
         self._settling = None
