@@ -10,17 +10,20 @@ Data flows one way, and so do imports (``tests/test_layout.py`` holds them to it
 ``names``           values: host names, one canonical form and one matcher
 ``identity``        values: who is on the other end
 ``target``          values: what they ask for
-``openssl``         the few OpenSSL calls that pyOpenSSL has no name for
 ``model``           values: what the operator wants, whatever source it came from
+``openssl``         the few OpenSSL calls that pyOpenSSL has no name for
 ``config``          what did the operator write?
 ``trust``           who is this? client CAs, CRLs, verifiers
 ``policy``          may they? selectors, applications, the resource tree
-``tls``             how do bytes become plaintext? port, transport, contexts, SNI
-``http``            how does a request reach the origin? parsers, headers, pool, refusals
 ``session``         tokens, key set, cookie
 ``pki``             mint, sign, revoke
-``ops``             log, timers, limits
-``service`` ``tap`` ``cli``  the only places that wire the others
+``ops``             how does one run it? log, deadlines, what the reactor does
+``tls``             how do bytes become plaintext? port, transport, contexts, SNI
+``http``            how does a request reach the origin? parsers, headers, pool, refusals
+``assembly``        how do the rooms fit together? a configuration, ready to serve
+``service``         what runs? the life of one process
+``tap`` ``cli``     what ``twistd mtlsedge`` and ``mtlsedge`` run
+``check`` ``demo``  what a configuration would do; how it looks
 ==================  ==========================================================================
 """
 
