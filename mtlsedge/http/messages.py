@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 Headers = list[tuple[bytes, bytes]]
+
+_REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 
 def render(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -121,3 +124,12 @@ class ResponseHead:
     until_close: bool = False  # the body ends with the connection
     reusable: bool = True  # the origin's connection may carry another request
     upgrade: bytes = b""
+    _lines: bytes | None = None
+
+    @property
+    def lines(self) -> bytes:
+        """The status line and ``headers`` as HTTP/1.1 has them, rendered once."""
+        if self._lines is None:
+            reason = self.reason or _REASONS.get(self.status, b"")
+            self._lines = b"HTTP/1.1 %d %b\r\n%b" % (self.status, reason, render(self.headers))
+        return self._lines

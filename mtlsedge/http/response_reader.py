@@ -66,6 +66,8 @@ class ResponseReader:
         self._ended = False
         self._trailers: Headers = []
         self._cause: BadResponse | None = None  # what a callback raised
+        self._said: tuple[object, ...] = ()  # the latest head as it came,
+        self._said_head: ResponseHead  # and as it was read
 
     def expect(self, method: str, *, upgrade: bool) -> None:
         """One answer is due, to a request of this method."""
@@ -175,7 +177,14 @@ class ResponseReader:
         bodiless = self._to_head or status < 200 or status in (204, 304)
         version = self._parser.get_http_version()
         reason = b"" if _CONTROL.search(self._reason) else self._reason
-        head = read_response(status, reason, version, self._fields, bodiless=bodiless)
+        said = (status, reason, version, bodiless, self._fields)
+        if said != self._said:
+            # Many an origin says the same head again and again, at least for a second.
+            self._said_head = read_response(
+                status, reason, version, self._fields, bodiless=bodiless
+            )
+            self._said = said
+        head = self._said_head
         self._fields, self._reason = [], b""
         if status < 200 and status != 101:
             self._note_interim(head)

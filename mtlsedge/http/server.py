@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
 
@@ -20,7 +19,6 @@ from mtlsedge.identity import Identity
 from mtlsedge.model import Timeouts
 from mtlsedge.ops.accesslog import certificate_fragment, client_fragment, tls_fragment
 
-_REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 _NO_HEAD = RequestHead("-", b"", "1.1")
 
 
@@ -162,7 +160,7 @@ class HTTPConnection(protocol.Protocol):
 
     def send_interim(self, head: ResponseHead) -> None:
         """Pass on a 1xx."""
-        self._out.append(_status_line(head) + render(head.headers) + b"\r\n")
+        self._out.append(head.lines + b"\r\n")
         self.flush()
 
     def send_head(self, head: ResponseHead, extra: bytes, *, close: bool) -> None:
@@ -182,9 +180,7 @@ class HTTPConnection(protocol.Protocol):
             framing += b"Connection: close\r\n"
         elif request.version == "1.0":
             framing += b"Connection: keep-alive\r\n"
-        self._out.append(
-            b"%b%b%b%b\r\n" % (_status_line(head), render(head.headers), extra, framing)
-        )
+        self._out.append(b"%b%b%b\r\n" % (head.lines, extra, framing))
 
     def send_body(self, data: bytes) -> None:
         """More of the answer's body."""
@@ -224,8 +220,7 @@ class HTTPConnection(protocol.Protocol):
         """Answer 101; every byte after it is the new protocol's."""
         self._tunnelling = True
         self._out.append(
-            b"%b%bConnection: upgrade\r\nUpgrade: %b\r\n\r\n"
-            % (_status_line(head), render(head.headers), head.upgrade)
+            b"%bConnection: upgrade\r\nUpgrade: %b\r\n\r\n" % (head.lines, head.upgrade)
         )
         self.flush()
         self._set_deadline()
@@ -358,11 +353,6 @@ class HTTPConnection(protocol.Protocol):
     def _request(self) -> RequestHead:
         assert self._exchange is not None
         return self._exchange.head
-
-
-def _status_line(head: ResponseHead) -> bytes:
-    reason = head.reason or _REASONS.get(head.status, b"")
-    return b"HTTP/1.1 %d %b\r\n" % (head.status, reason)
 
 
 def _length_field(head: ResponseHead, method: str) -> bytes:

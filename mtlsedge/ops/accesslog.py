@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from time import gmtime, strftime
 
@@ -27,6 +28,7 @@ quote = encode_basestring_ascii
 """A text as a JSON string, quotes and all, in ASCII; lone surrogates survive (RFC 8259 §8.2)."""
 
 _LONGEST_NAME = 1024  # characters of a distinguished name, a reason: a certificate may have 100 KB
+_LONGEST_REMEMBERED = 200  # characters of a reason: others tell of what a peer sent
 _FLUSH_AFTER = 0.1  # seconds
 _FLUSH_BYTES = 64 * 1024
 _MOST_PENDING = 1024 * 1024  # bytes kept for a reader that stalls; lines beyond are dropped
@@ -102,14 +104,23 @@ def request_line(
         decision, application, policy, reason: as policy gave them; the reason in full.
         event: ``request``, or what else has the same fields, such as ``tunnel`` or ``cut``.
     """
+    judged = _judged if len(reason) <= _LONGEST_REMEMBERED else _judged.__wrapped__
     waited = "null" if origin_time is None else _seconds(origin_time)
     return (
         f'{{"time":"{timestamp(time)}","event":{quote(event)},"request_id":{quote(request_id)},'
         f'{client},"host":{quote(host)},"method":{quote(method)},"path":{quote(path)},'
         f'"status":{status:d},"bytes_in":{bytes_in:d},"bytes_out":{bytes_out:d},'
         f'"duration":{_seconds(duration)},"origin_time":{waited},"origin":{quote(origin)},'
+        f"{judged(decision, application, policy, reason)},{cert},{tls}}}"
+    )
+
+
+@lru_cache(maxsize=1024)
+def _judged(decision: str, application: str, policy: str, reason: str) -> str:
+    """What policy said. It says the same of most requests."""
+    return (
         f'"decision":{quote(decision)},"application":{quote(application)},'
-        f'"policy":{quote(policy)},"reason":{_short(reason)},{cert},{tls}}}'
+        f'"policy":{quote(policy)},"reason":{_short(reason)}'
     )
 
 

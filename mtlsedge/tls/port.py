@@ -91,7 +91,8 @@ class TLSPort(tcp.Port):
 
     def _resume(self) -> None:
         # At the limit a port that reads and accepts nobody would keep the process turning.
-        if self.connected and not self.disconnecting and self._open != self.limit:
+        full = self.limit and self._open >= self.limit
+        if self.connected and not self.disconnecting and not full:
             self.startReading()
 
     def startListening(self) -> None:

@@ -524,6 +524,34 @@ async def test_the_goodbye_waits_for_room_too(serve: Serve) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_goodbye_that_has_no_room_is_not_waited_for_for_ever(serve: Serve) -> None:
+    """Lingering as well: ``write_timeout`` counts from the first try, and nothing is read."""
+    clock = Clock()
+
+    class Stuck(Scribe):
+        def handshakeCompleted(self) -> None:
+            super().handshakeCompleted()
+
+            def shutdown() -> bool:
+                raise SSL.WantWriteError
+
+            self.transport._tls = Intercepted(self.transport._tls, shutdown=shutdown)
+            self.transport.lingerConnection()
+
+    serving = serve(Stuck, clock=clock, write_timeout=30.0)
+    sock = await aside(greet, serving.number)
+    await aside(sock.send, b"unheard")
+    protocol = await serving.protocol()
+    await until(lambda: "handshake" in protocol.events, "the handshake")
+    await turns()
+    assert ["made", "handshake"] == protocol.events
+    for _ in range(33):
+        clock.advance(BUCKET)
+    await until(lambda: protocol.reasons, "the end")
+    assert [ConnectionAborted] == protocol.reasons
+
+
+@pytest_twisted.ensureDeferred
 async def test_half_close_in_both_directions(serve: Serve) -> None:
     """Each side may end its half and go on with the other, and TLS says so."""
 
