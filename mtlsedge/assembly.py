@@ -81,6 +81,7 @@ def assemble(configuration: model.Configuration, around: Surroundings) -> Assemb
         around.deadlines,
         configuration.edge.timeouts.handshake,
         around.handshake_failed,
+        configuration.edge.timeouts.write,
     )
     front = Front(sites, around.deadlines, around.log, around.now)
     trusts = tuple(one.trust for one in guarded if one.trust is not None)

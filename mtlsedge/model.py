@@ -40,7 +40,7 @@ class Limits:
     request_headers: int = 100  # fields; more: 431
     request_body: int = 0  # 0 is no limit; more: 413
     response_head: int = 64 * 1024  # more: 502
-    connections: int = 50_000  # client connections in total; more wait in the backlog
+    connections: int = 50_000  # of clients, at each listening address; more wait in the backlog
     origin_connections: int = 1_000  # to one origin; requests beyond wait in a queue
     origin_idle: int = 64  # kept-alive connections to one origin
     origin_queue: int = 1_000  # waiting requests for one origin; more: 503

@@ -11,6 +11,9 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
+from twisted.logger import Logger
+
+_log = Logger()
 
 
 def poll_plainly(reactor: Any) -> bool:
@@ -37,5 +40,9 @@ def _poll(reactor: Any, timeout: float | None) -> None:
     read_or_write = reactor._doReadOrWrite
     for descriptor, event in events:
         selectable = selectables.get(descriptor)
-        if selectable is not None:  # it may have gone with an event before this one
+        if selectable is None:
+            continue  # it went with an event before this one
+        try:
             read_or_write(selectable, descriptor, event)
+        except Exception:  # of a protocol that is told of its end, say
+            _log.failure("an event of {what} failed", what=type(selectable).__name__)

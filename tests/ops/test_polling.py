@@ -37,6 +37,7 @@ class Reader:
 
     def connectionLost(self, reason: Any) -> None:
         self.said.append(reason.type.__name__)
+        raise RuntimeError("and a fault in hearing of it")
 
 
 def test_events_reach_their_descriptors_without_a_log_prefix() -> None:
@@ -53,7 +54,9 @@ def test_events_reach_their_descriptors_without_a_log_prefix() -> None:
             other.send(b"x")
         for _ in range(4):
             reactor.doIteration(0.1)
-        assert ["read"] == readers[0].said
+        pairs[0][1].send(b"x")
+        reactor.doIteration(0.1)
+        assert ["read", "read"] == readers[0].said
         assert ["read", "ValueError"] == readers[1].said
         assert [event for event in events if "failure" in event or "log_failure" in event]
     finally:
