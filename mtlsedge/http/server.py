@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from socket import inet_aton
 from typing import Any
 
 from twisted.internet import protocol
@@ -75,7 +76,7 @@ class HTTPConnection(protocol.Protocol):
             front=self._front,
             server_name=transport.server_name,
             address=peer.host,
-            ip=ip_address(peer.host),
+            ip=_parsed(peer.host),
             port=here.port,
             identity=identity,
             headers=render(forwarded),
@@ -353,6 +354,11 @@ class HTTPConnection(protocol.Protocol):
     def _request(self) -> RequestHead:
         assert self._exchange is not None
         return self._exchange.head
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address:
+    """An address that came from the kernel, whose text needs no checks."""
+    return ip_address(address) if ":" in address else IPv4Address(inet_aton(address))
 
 
 def _length_field(head: ResponseHead, method: str) -> bytes:

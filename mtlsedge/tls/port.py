@@ -18,6 +18,7 @@ _log = Logger()
 
 _BACKLOG = 4096
 _MOST_AT_ONCE = 64  # accepted before those that are here already get their turn
+_MOMENT = 0.002  # seconds
 _RETRY = 0.5  # seconds until a port that ran out of descriptors tries again
 
 
@@ -34,6 +35,7 @@ class TLSPort(tcp.Port):
         self.terminator: Terminator
         self.limit = 0
         self._open = 0
+        self._silent: list[TLSServer] = []  # since their handshake, which was a moment ago
 
     def opened(self) -> None:
         """A connection began."""
@@ -81,6 +83,21 @@ class TLSPort(tcp.Port):
                 sock.close()
             else:  # the reactor knows the descriptor by now, and must hear that it is closed
                 transport.abortConnection()
+
+    def acknowledge_soon(self, connection: TLSServer) -> None:
+        """Acknowledge a Finished, unless a request brings the acknowledgement along.
+
+        Most clients send one within a moment, and an acknowledgement by itself costs as much
+        as the certificate's look-up.
+        """
+        if not self._silent:
+            cast(Any, self.reactor).callLater(_MOMENT, self._acknowledge)
+        self._silent.append(connection)
+
+    def _acknowledge(self) -> None:
+        silent, self._silent = self._silent, []
+        for connection in silent:
+            connection.acknowledge()
 
     def _exhausted(self, error: OSError) -> None:
         """No descriptor or no memory is left: clients wait, and are served when there is."""

@@ -184,9 +184,14 @@ class TLSServer(tcp.Server):
         self._established(answer)
         # Clients send their request right behind their Finished.
         lost = self._read_plaintext() if self._reads() else None
-        if not self._heard and self.connected:
-            acknowledge_now(self.socket)
+        if not self._heard:
+            self._server.acknowledge_soon(self)
         return lost
+
+    def acknowledge(self) -> None:
+        """Tell a client that is still silent that its Finished has come."""
+        if self.connected and not self._heard:
+            acknowledge_now(self.socket)
 
     def _established(self, identity: Identity) -> None:
         self._settling = None
