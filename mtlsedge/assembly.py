@@ -83,7 +83,19 @@ def assemble(configuration: model.Configuration, around: Surroundings) -> Assemb
         around.handshake_failed,
         configuration.edge.timeouts.write,
     )
-    front = Front(sites, around.deadlines, around.log, around.now)
+    names: NameTable[Site] = NameTable()
+    for one in guarded:
+        for name in one.names:
+            names.add(name, sites[one.names[0]])
+    default = configuration.edge.default_host
+    front = Front(
+        sites,
+        around.deadlines,
+        around.log,
+        around.now,
+        names=names,
+        default=names.find(default) if default else None,
+    )
     trusts = tuple(one.trust for one in guarded if one.trust is not None)
     return Assembled(terminator, front, trusts)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,9 +18,10 @@ from twisted.logger import Logger
 
 from mtlsedge import model
 from mtlsedge.assembly import Assembled, Now, Surroundings, assemble
-from mtlsedge.errors import EdgeError
+from mtlsedge.errors import ConfigurationError, EdgeError, Problem
 from mtlsedge.http.access import AccessTokens
 from mtlsedge.http.server import HTTPConnection
+from mtlsedge.http.site import Front
 from mtlsedge.ops.accesslog import (
     AccessLog,
     certificate_fragment,
@@ -29,6 +31,7 @@ from mtlsedge.ops.accesslog import (
 )
 from mtlsedge.ops.deadlines import Deadlines
 from mtlsedge.ops.polling import poll_plainly
+from mtlsedge.ops.signals import on_signal
 from mtlsedge.session.keys import KeyRing
 from mtlsedge.session.tokens import TokenIssuer
 from mtlsedge.tls.facts import HandshakeFailure
@@ -56,6 +59,7 @@ def _spare_the_collector() -> None:
     Connections leave no cycles behind, so it has little to find; at its default thresholds
     it took a tenth of a handshake.
     """
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)
@@ -67,21 +71,29 @@ class EdgeService(service.Service):
     Args:
         configuration: what the operator wants.
         reactor: where sockets and timers live.
+        read: reads the configuration anew and gives it this generation number.
         now: the wall clock, in seconds since the epoch.
     """
 
     name = "mtlsedge"
 
     def __init__(
-        self, configuration: model.Configuration, reactor: Any, now: Now = time.time
+        self,
+        configuration: model.Configuration,
+        reactor: Any,
+        read: Callable[[int], model.Configuration],
+        now: Now = time.time,
     ) -> None:
         self._configuration = configuration
         self._reactor = reactor
+        self._read = read
         self._now = now
         self._ports: list[TLSPort] = []
         self._factory = Factory.forProtocol(lambda: HTTPConnection(self._assembled.front))
         self._factory.noisy = False
         self._access_log: AccessLog
+        self._around: Surroundings
+        self._retired: list[Front] = []  # of earlier configurations, with connections left
         self._assembled: Assembled
         self._rotation: LoopingCall
 
@@ -111,27 +123,82 @@ class EdgeService(service.Service):
         with _or_exit():
             self._assembled = self._assemble()
         self._warn()
-        count = len(self._configuration.hosts)
         for port in self._ports:
             port.terminator = self._assembled.terminator
-            here = port.getHost()
-            _log.info(
-                "serving {count} {noun} on {host} port {port}",
-                count=count,
-                noun="host" if count == 1 else "hosts",
-                host=here.host,
-                port=here.port,
-            )
+            self._tell_port(port)
         _spare_the_collector()
         poll_plainly(self._reactor)
         self._rotation.clock = self._reactor
         self._rotation.start(_ROTATION_CHECK, now=False)
+        on_signal(self._reactor, signal.SIGHUP, self.reload)
+        on_signal(self._reactor, signal.SIGUSR1, self._access_log.reopen)
+        _log.info("serving generation 1")
+
+    def reload(self) -> bool:
+        """Read the configuration again and serve it; a bad one changes nothing.
+
+        Everything new is built beside the old before anything is replaced. New connections
+        meet the new at once, open ones with their next request. Whether it was done.
+        """
+        try:
+            configuration = self._read(self._configuration.generation + 1)
+            assembled = assemble(configuration, self._around)
+            self._bind_as(configuration)
+        except ConfigurationError as error:
+            for problem in error.problems:
+                _log.error("not reloaded: {problem}", problem=problem)
+            return False
+        except Exception:
+            _log.failure("not reloaded; the configuration that was there serves on")
+            return False
+        earlier, self._assembled = self._assembled, assembled
+        for port in self._ports:
+            port.terminator = assembled.terminator
+            port.limit = configuration.edge.limits.connections
+        earlier.front.retire(assembled.front)
+        self._retired = [front for front in (*self._retired, earlier.front) if front.connections]
+        self._warn_of_restart(configuration)
+        self._configuration = configuration
+        self._warn()
+        _spare_the_collector()
+        _log.info("serving generation {number}", number=configuration.generation)
+        return True
+
+    def _bind_as(self, configuration: model.Configuration) -> None:
+        """Listen where the new configuration says; what cannot be bound leaves all as it was."""
+        wanted, held = configuration.edge.listen, self._configuration.edge.listen
+        limit = configuration.edge.limits.connections
+        by_listen = dict(zip(held, self._ports, strict=True))
+        opened: dict[model.Listen, TLSPort] = {}
+        try:
+            for listen in wanted:
+                if listen not in by_listen:
+                    opened[listen] = open_port(self._reactor, listen, self._factory, limit)
+        except (CannotListenError, OSError) as error:
+            for port in opened.values():
+                port.stopListening()
+            raise ConfigurationError((Problem("edge.listen", str(error)),)) from error
+        for listen, port in by_listen.items():
+            if listen not in wanted:
+                port.stopListening()
+        self._ports = [by_listen.get(listen) or opened[listen] for listen in wanted]
+        for port in opened.values():
+            self._tell_port(port)
+
+    def _warn_of_restart(self, configuration: model.Configuration) -> None:
+        for name in ("state", "access_log", "key_rotation"):
+            if getattr(configuration.edge, name) != getattr(self._configuration.edge, name):
+                _log.warn("edge.{name} changed, which takes a restart", name=name)
+
+    def _tell_port(self, port: TLSPort) -> None:
+        here = port.getHost()
+        _log.info("listening on {host} port {port}", host=here.host, port=here.port)
 
     def _assemble(self) -> Assembled:
         configuration = self._configuration
         ring = self._open_ring()
         self._access_log = AccessLog(configuration.edge.access_log, self._reactor)
-        around = Surroundings(
+        self._around = Surroundings(
             self._reactor,
             self._now,
             Deadlines(self._reactor),
@@ -140,7 +207,7 @@ class EdgeService(service.Service):
             self._handshake_failed,
         )
         self._rotation = LoopingCall(ring.rotate_if_due)
-        return assemble(configuration, around)
+        return assemble(configuration, self._around)
 
     def stopService(self) -> Deferred[Any]:
         """Stop accepting, let what is under way finish, then close."""
@@ -149,19 +216,20 @@ class EdgeService(service.Service):
             self._rotation.stop()
         stopped = [maybeDeferred(port.stopListening) for port in self._ports]
         self._ports.clear()
-        self._assembled.front.drain()
+        fronts = [*self._retired, self._assembled.front]
+        for front in fronts:
+            front.drain()
         timeout = self._configuration.edge.timeouts.drain
-        drained = self._wait_for_connections(self._reactor.seconds() + timeout)
+        drained = self._wait_for_connections(fronts, self._reactor.seconds() + timeout)
         done: Deferred[Any] = gatherResults([*stopped, drained])
         done.addBoth(self._close)
         return done
 
-    def _wait_for_connections(self, until: float) -> Deferred[Any]:
+    def _wait_for_connections(self, fronts: list[Front], until: float) -> Deferred[Any]:
         waiting: Deferred[Any] = Deferred()
-        front = self._assembled.front
 
         def look() -> None:
-            if not front.connections or self._reactor.seconds() >= until:
+            if not any(front.connections for front in fronts) or self._reactor.seconds() >= until:
                 waiting.callback(None)
             else:
                 self._reactor.callLater(0.05, look)
@@ -170,7 +238,8 @@ class EdgeService(service.Service):
         return waiting
 
     def _close(self, result: Any) -> Any:
-        self._assembled.front.stop()
+        for front in (*self._retired, self._assembled.front):
+            front.stop()
         for site in self._assembled.front.sites.values():
             site.origins.close()
         self._access_log.close()

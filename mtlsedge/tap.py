@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -9,6 +10,7 @@ from twisted.application.service import IService
 
 from mtlsedge.config.options import ServeOptions
 from mtlsedge.errors import ConfigurationError
+from mtlsedge.model import Configuration
 from mtlsedge.service import EdgeService
 from mtlsedge.trust.verifiers import find_verifier, help_verifiers
 
@@ -36,9 +38,16 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
+    if options["config"] is not None:
+        # A daemon leaves this directory, and is to read the same file again when it reloads.
+        options["config"] = os.path.abspath(options["config"])
+
+    def read(generation: int) -> Configuration:
+        return options.configuration(check_verifier, time.time(), generation)
+
     try:
-        configuration = options.configuration(check_verifier, time.time())
+        configuration = read(1)
     except ConfigurationError as error:
         problems = "\n".join(f"  {problem}" for problem in error.problems)
         raise SystemExit(f"mtlsedge: the configuration was refused:\n{problems}") from None
-    return EdgeService(configuration, reactor)
+    return EdgeService(configuration, reactor, read)

@@ -28,6 +28,7 @@ _CONTROL = re.compile(r"%(?:[01][0-9A-F]|7F)")
 _IIS_ESCAPE = re.compile(r"%25[uU][0-9A-Fa-f]{4}")
 _RIVALS = re.compile(r"[%;\\$]|//|\.(?:/|\Z)")
 _CACHED = 512  # longer targets are read again each time: a cache must not grow with its input
+_MAY_RIVAL = re.compile(rb"[%;\\$]|//|\.(?:[/?]|\Z)")  # and so are these: readings are larger yet
 _ROUNDS = 3  # how often an origin may decode once more before the path is past belief
 _ROOM = 32 * 1024  # characters that all readings of one path may have together
 _LEAST = 128  # what the shortest reading counts for in that sum
@@ -67,7 +68,8 @@ def read_path(raw: bytes) -> RequestPath:
             under any number of escapes, encoded more than four times over, or readable in
             more ways than the edge cares to weigh. Nobody has a good use for those.
     """
-    return _read_cached(raw) if len(raw) <= _CACHED else _read(raw)
+    short = len(raw) <= _CACHED and _MAY_RIVAL.search(raw) is None
+    return _read_cached(raw) if short else _read(raw)
 
 
 def canonical(path: str) -> str:

@@ -20,7 +20,7 @@ LogStyle = Literal["like", "short"]
 """Access logs of peers: ``like`` the edge's own lines, or their own ``short`` default."""
 
 ROOT = Path(__file__).resolve().parent.parent
-_TEMPLATES = Path(__file__).resolve().parent / "peers"
+TEMPLATES = Path(__file__).resolve().parent / "peers"
 _PLACE = re.compile(r"@([a-z_]+)@")
 
 
@@ -33,7 +33,8 @@ class Kind:
     """A server that we know how to start.
 
     ``template`` is a file of ``peers/``, or elsewhere if absolute; rendered, it has the same
-    name in the run's directory, and ``@config@`` in ``arguments`` is its path. ``log`` is the
+    name in the run's directory, and ``@config@`` in ``arguments`` is its path ("" is none).
+    ``log`` is the
     access log's name there, if any; ``must_set`` the cookie without which something that
     should be on is off.
     """
@@ -105,7 +106,7 @@ PEERS: Mapping[str, Kind] = {
         package="Debian's haproxy",
         template="haproxy.cfg",
         arguments=("-db", "-f", "@config@"),
-        environment={"OPENSSL_CONF": str(_TEMPLATES / "haproxy-openssl.cnf")},
+        environment={"OPENSSL_CONF": str(TEMPLATES / "haproxy-openssl.cnf")},
         version_option="-v",
         log="stdout.log",
     ),
@@ -122,6 +123,16 @@ PEERS: Mapping[str, Kind] = {
 }
 
 
+SINK = Kind(
+    name="origin",
+    program=Path(sys.executable).name,
+    package="Python",
+    template="",
+    arguments=("-m", "perf.sink", "@port@"),
+    environment={"PYTHONPATH": str(ROOT)},
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What is the same for all servers of one run, and the directory and port that are not."""
@@ -132,6 +143,7 @@ class Setting:
     name: str
     keys: KeyFiles | None = None
     log_style: LogStyle = "like"
+    connections: int = 8192
 
     def places(self) -> dict[str, str]:
         """The values of the templates' ``@places@``."""
@@ -143,6 +155,7 @@ class Setting:
             "client_name": CLIENT_NAME,
             "nginx_user": f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else "",
             "log_style": self.log_style,
+            "connections": str(self.connections),
         }
         if self.keys is not None:
             values["server_cert"] = str(self.keys.server_cert)
@@ -169,9 +182,10 @@ def prepare(kind: Kind, setting: Setting) -> Launch:
         Unavailable: the program is not installed.
     """
     places = setting.places()
-    config = setting.directory / Path(kind.template).name
-    config.write_text(render((_TEMPLATES / kind.template).read_text(), places))
-    places["config"] = str(config)
+    if kind.template:
+        config = setting.directory / Path(kind.template).name
+        config.write_text(render((TEMPLATES / kind.template).read_text(), places))
+        places["config"] = str(config)
     return Launch(
         argv=(kind.path(), *(render(argument, places) for argument in kind.arguments)),
         environment={key: render(value, places) for key, value in kind.environment.items()},

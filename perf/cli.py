@@ -3,28 +3,58 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any
 
-from perf import report
+from perf import connections, machine, report, scale
 from perf.catalogue import EDGE, PEERS, Kind, Unavailable
+from perf.charts import page
 from perf.cpu import choose_cores, core_times, stolen_share
+from perf.estate import PARTS, Part
+from perf.outcome import Outcome
 from perf.plan import Plan, Target
-from perf.process import ServerFailed
+from perf.process import ServerFailed, new_directory
 from perf.proofs import NotComparable
 from perf.rounds import measure
 from perf.values import Workload
 
-_WORKLOADS: dict[str, str] = {
+_COMMANDS: Mapping[str, str] = {
     "handshakes": "full handshake, one proxied request, close",
     "requests": "proxied requests on kept-alive connections",
+    "transfer": "bulk download and upload",
+    "connections": "memory of idle kept-alive connections",
+    "scale": "the edge's handshakes with many hosts, CAs, applications, revoked serials",
 }
-_CONNECTIONS = {("handshakes", "own"): 8, ("handshakes", "ab"): 96}
+_WORKLOADS: Mapping[str, Workload] = {
+    "handshakes": "handshakes",
+    "requests": "requests",
+    "transfer": "download",
+    "connections": "requests",
+    "scale": "handshakes",
+}
+_CONNECTIONS = {
+    ("handshakes", "own"): 8,
+    ("scale", "own"): 8,
+    ("handshakes", "ab"): 96,
+    ("transfer", "own"): 4,
+    ("connections", "own"): 2000,
+}
 _MANY_CONNECTIONS = 32
+_DIRECTIONS: Mapping[str, tuple[Workload, ...]] = {
+    "both": ("download", "upload"),
+    "down": ("download",),
+    "up": ("upload",),
+}
+_ROUNDS = {"connections": (3, 1)}  # others: 7, with --quick 3
+_SECONDS = {"transfer": (3.0, 0.4), "scale": (3.0, 0.5)}  # others: 3, with --quick 0.7
+_QUICK_SHARE = 20  # of the large configurations, with --quick
+_MIB = 1024 * 1024
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,24 +63,84 @@ def main(argv: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         try:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perf-run-")))
-            plan = plan_from(options, scratch)
-            around = report.environment()
-            cores = choose_cores()
-            before = core_times(cores.server)
-            measured = measure(plan, _progress)
-            around["stolen_share"] = stolen_share(before, core_times(cores.server))
+            outcomes = _measured(options, scratch)
         except (Unavailable, ServerFailed, NotComparable, ValueError, OSError) as error:
             print(f"perf: {error}", file=sys.stderr)
             return 2
-    print(report.table(plan, measured, around))
+    text = "\n\n".join(one.text for one in outcomes.values())
+    found = [problem for one in outcomes.values() for problem in one.problems]
+    print(text)
     if options.json:
-        Path(options.json).write_text(report.as_json(plan, measured, around))
-    for note in report.notes(measured):
+        said = {name: one.said for name, one in outcomes.items()}
+        whole = said if len(said) > 1 else next(iter(said.values()))
+        Path(options.json).write_text(json.dumps(whole, indent=1) + "\n")
+    if options.html:
+        charts = [chart for one in outcomes.values() for chart in one.charts]
+        title = f"mtlsedge perf: {_COMMANDS[options.command]}"
+        Path(options.html).write_text(page(title, text, charts, found), encoding="utf-8")
+    for note in (note for one in outcomes.values() for note in one.notes):
         print(f"NOTE: {note}")
-    found = report.problems(measured)
     for problem in found:
         print(f"PROBLEM: {problem}")
     return 1 if found else 0
+
+
+def _measured(options: argparse.Namespace, scratch: Path) -> dict[str, Outcome]:
+    """What was asked for, by name; a transfer has two directions."""
+    outcomes: dict[str, Outcome] = {}
+    for plan in plans_from(options, scratch):
+        around = machine.environment()
+        cores = choose_cores()
+        before = core_times(cores.server)
+        make = _run(options, plan)
+        around["stolen_share"] = stolen_share(before, core_times(cores.server))
+        outcomes[plan.workload] = make(around)
+    return outcomes
+
+
+def _run(options: argparse.Namespace, plan: Plan) -> Callable[[dict[str, Any]], Outcome]:
+    """Measure a plan; what comes back shows it."""
+    if options.command == "connections":
+        footprints = connections.measure(plan, _progress)
+        return lambda around: connections.outcome(plan, footprints, around)
+    if options.command == "scale":
+        sized = scale.measure(plan, sizes_from(options), _progress)
+        return lambda around: scale.outcome(plan, sized, around)
+    measured = measure(plan, _progress)
+    return lambda around: report.outcome(plan, measured, around)
+
+
+def sizes_from(options: argparse.Namespace) -> list[tuple[Part, int]]:
+    """Which parts of a configuration are to be large, and how large.
+
+    Raises:
+        ValueError: there is no such part, or the number is none.
+    """
+    found = []
+    for word in options.parts.split(","):
+        name, given, number = word.partition("=")
+        if name not in PARTS or (given and not (number.isdecimal() and int(number))):
+            raise ValueError(f"--parts: {word!r} is none of {', '.join(PARTS)}, or NAME=NUMBER")
+        usual = PARTS[name].usual // (_QUICK_SHARE if options.quick else 1)
+        found.append((PARTS[name], int(number) if given else usual))
+    return found
+
+
+def plans_from(options: argparse.Namespace, scratch: Path) -> list[Plan]:
+    """A plan for each thing to measure.
+
+    Raises:
+        ValueError: options that do not go together.
+    """
+    plan = plan_from(options, scratch)
+    if options.command != "transfer":
+        return [plan]
+    plans = []
+    for workload in _DIRECTIONS[options.direction]:
+        kept = plan.directory and new_directory(plan.directory, workload)
+        path = "/bulk" if workload == "download" and not options.target else plan.path
+        plans.append(replace(plan, workload=workload, path=path, directory=kept))
+    return plans
 
 
 def plan_from(options: argparse.Namespace, scratch: Path) -> Plan:
@@ -59,19 +149,28 @@ def plan_from(options: argparse.Namespace, scratch: Path) -> Plan:
     Raises:
         ValueError: options that do not go together.
     """
-    workload = cast(Workload, options.workload)
-    usual = _CONNECTIONS.get((workload, options.client), _MANY_CONNECTIONS)
+    command = options.command
+    usual = _CONNECTIONS.get((command, options.client), _MANY_CONNECTIONS)
+    if command not in ("handshakes", "requests") and options.client != "own":
+        raise ValueError(f"--client {options.client} does not know {command}")
+    if command in ("connections", "scale") and options.target:
+        raise ValueError(f"{command} starts what it measures: it takes no --target")
+    if command == "scale" and (options.against or options.no_edge):
+        raise ValueError("scale measures the edge against itself: no --against, no --no-edge")
+    size = getattr(options, "size", 0) or (16 if options.quick else 64)
+    rounds, seconds = _ROUNDS.get(command, (7, 3)), _SECONDS.get(command, (3.0, 0.7))
     return Plan(
-        workload=workload,
+        workload=_WORKLOADS[command],
         subject=_subject(options, scratch),
         peers=tuple(PEERS[name] for name in options.against),
         algorithm=options.algorithm,
         tls=options.tls,
         group=options.group,
-        rounds=options.rounds or (3 if options.quick else 7),
-        seconds=options.seconds or (0.7 if options.quick else 3.0),
+        rounds=options.rounds or rounds[options.quick],
+        seconds=options.seconds or seconds[options.quick],
         warm_seconds=0.2 if options.quick else 0.5,
         connections=options.connections or usual,
+        size=size * _MIB if command == "transfer" else 0,
         path=options.path,
         log_style=options.peer_log,
         client=options.client,
@@ -131,10 +230,24 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m perf", description="Server CPU per operation, against peers, by rounds."
     )
-    workloads = parser.add_subparsers(dest="workload", required=True)
-    for name, text in _WORKLOADS.items():
-        _add_options(workloads.add_parser(name, help=text, description=text))
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in _COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        _add_options(command)
+        _add_own_options(name, command)
     return parser
+
+
+def _add_own_options(name: str, parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    if name == "transfer":
+        add("--direction", choices=tuple(_DIRECTIONS), default="both")
+        add("--size", type=int, default=0, help="MiB of one transfer (64; 16 with --quick)")
+    elif name == "connections":
+        add("--count", type=int, default=0, dest="connections", help="idle connections (2000)")
+    elif name == "scale":
+        add("--parts", default=",".join(PARTS), metavar="NAME[=NUMBER],...",
+            help=f"what is large: any of {','.join(PARTS)}; a twentieth with --quick")  # fmt: skip
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -155,6 +268,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="peers log the fields that the edge logs, or their own short line")  # fmt: skip
     add("--client", choices=("own", "ab"), default="own",
         help="drive the load with this harness or with ab -E")  # fmt: skip
+    add("--html", metavar="FILE", help="write a page with charts, all in one file")
     add("--json", metavar="FILE", help="write everything, sample by sample")
     add("--keep", metavar="DIR", help="run the servers in this new directory, and leave it")
     target = parser.add_argument_group("a server that is running already, in the edge's place")

@@ -6,6 +6,7 @@ among the client CAs does more work (or sends more) than one that does not.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,6 +36,7 @@ class KeyFiles:
     server_key: Path
     server_pem: Path
     client_ca: Path
+    client_ca_key: Path
     client_pem: Path
     stranger_pem: Path
 
@@ -60,9 +62,33 @@ def make_keys(directory: Path, algorithm: Algorithm, server_name: str) -> KeyFil
         server_key=_write(directory / "server-key.pem", _key_pem(served)),
         server_pem=_write(directory / "server-both.pem", _pem(served) + _key_pem(served)),
         client_ca=_write(directory / "client-ca.pem", _pem(client_ca)),
+        client_ca_key=_write(directory / "client-ca-key.pem", _key_pem(client_ca)),
         client_pem=_write(directory / "client-both.pem", _pem(client) + _key_pem(client)),
         stranger_pem=_write(directory / "stranger-both.pem", _pem(stranger) + _key_pem(stranger)),
     )
+
+
+def make_servers(directory: Path, names: Sequence[str]) -> list[Path]:
+    """Certificate and key (P-256) in one file for each of many server names."""
+    ca = _authority("perf server CA", "p256")
+    made = (_leaf(ca, name, "p256", ExtendedKeyUsageOID.SERVER_AUTH) for name in names)
+    return [
+        _write(directory / f"server-{n}.pem", _pem(one) + _key_pem(one))
+        for n, one in enumerate(made)
+    ]
+
+
+def make_authorities(directory: Path, count: int) -> list[Path]:
+    """Certificates of many CAs (P-256), each with its own name."""
+    made = (_authority(f"perf client CA {n}", "p256") for n in range(count))
+    return [_write(directory / f"ca-{n}.pem", _pem(one)) for n, one in enumerate(made)]
+
+
+def signing_key(path: Path) -> PrivateKey:
+    """The private key of one of our files."""
+    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    assert isinstance(key, PrivateKey)
+    return key
 
 
 def _new_key(algorithm: Algorithm) -> PrivateKey:

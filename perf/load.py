@@ -5,13 +5,22 @@ from __future__ import annotations
 import gc
 import os
 import time
+from collections.abc import Callable, Mapping
 
 from perf.cpu import read_clock, used_between
-from perf.loops import LOOPS
+from perf.loops import HandshakeLoop, Loop, RequestLoop
 from perf.stats import percentile
+from perf.transfer import DownloadLoop, UploadLoop
 from perf.values import Load, Sample
 
 SETTLE_SECONDS = 0.05
+
+LOOPS: Mapping[str, Callable[[Load], Loop]] = {
+    "handshakes": HandshakeLoop,
+    "requests": RequestLoop,
+    "download": DownloadLoop,
+    "upload": UploadLoop,
+}
 
 
 def pin(cores: frozenset[int]) -> None:

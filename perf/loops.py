@@ -6,10 +6,11 @@ only when its answer was ``HTTP/1.1 200`` with the expected body; anything else 
 
 from __future__ import annotations
 
+import itertools
 import select
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter_ns
+from typing import Protocol
 
 from OpenSSL import SSL
 
@@ -26,7 +27,7 @@ from perf.client import (
 from perf.values import Load
 
 _CHUNK = 4096
-_FAILURES = (OSError, SSL.Error, Failed)
+FAILURES = (OSError, SSL.Error, Failed)
 
 
 @dataclass(slots=True)
@@ -44,11 +45,22 @@ class Tally:
             self.first_error = f"{type(error).__name__}: {error}"
 
 
-class _Operation:
-    __slots__ = ("answer", "shaken", "started", "tls")
+class Loop(Protocol):
+    """What drives one workload: made with its connections, run several times, closed."""
 
-    def __init__(self, tls: SSL.Connection, started: int) -> None:
+    def run(self, seconds: float) -> Tally:
+        """Begin operations for so long, and wait for the last of them."""
+
+    def close(self) -> None:
+        """Let go of every connection."""
+
+
+class _Operation:
+    __slots__ = ("answer", "request", "shaken", "started", "tls")
+
+    def __init__(self, tls: SSL.Connection, request: bytes, started: int) -> None:
         self.tls = tls
+        self.request = request
         self.started = started
         self.shaken = False
         self.answer = b""
@@ -59,7 +71,8 @@ class HandshakeLoop:
 
     def __init__(self, load: Load) -> None:
         self._load = load
-        self._request = load.request()
+        each = [replace(load, name=name) for name in load.names or (load.name,)]
+        self._targets = itertools.cycle([(one, one.request()) for one in each])
         self._context = client_context(load)
         self._epoll = select.epoll()
         self._live: dict[int, _Operation] = {}
@@ -85,13 +98,14 @@ class HandshakeLoop:
 
     def _begin(self, tally: Tally) -> None:
         started = perf_counter_ns()
+        target, request = next(self._targets)
         try:
-            tls = connect(self._load, self._context)
-        except _FAILURES as error:
+            tls = connect(target, self._context)
+        except FAILURES as error:
             tally.fail(error)
             return
         descriptor = tls.fileno()
-        self._live[descriptor] = _Operation(tls, started)
+        self._live[descriptor] = _Operation(tls, request, started)
         self._epoll.register(descriptor, select.EPOLLIN)
         self._step(descriptor, tally)
 
@@ -103,7 +117,7 @@ class HandshakeLoop:
             if not operation.shaken:
                 tls.do_handshake()
                 operation.shaken = True
-                tls.send(self._request)
+                tls.send(operation.request)
                 return False
             piece, ended = read_to_end(tls, _CHUNK)
             operation.answer += piece
@@ -112,7 +126,7 @@ class HandshakeLoop:
             check_whole(operation.answer, self._load.body)
         except SSL.WantReadError:
             return False
-        except _FAILURES as error:
+        except FAILURES as error:
             tally.fail(error)
         else:
             tally.latencies.append(perf_counter_ns() - operation.started)
@@ -139,7 +153,7 @@ class RequestLoop:
         context = client_context(load)
         for _ in range(load.connections):
             tls = connect(load, context)
-            _shake(tls)
+            shake(tls)
             self._connections[tls.fileno()] = tls
             self._epoll.register(tls.fileno(), select.EPOLLIN)
 
@@ -166,7 +180,7 @@ class RequestLoop:
                     if now < until:
                         sent[descriptor] = now
                         connections[descriptor].send(request)
-                except _FAILURES as error:
+                except FAILURES as error:
                     tally.fail(error)
                     sent.pop(descriptor, None)
                     self._drop(descriptor)
@@ -197,20 +211,29 @@ class RequestLoop:
         self._partial.pop(descriptor, None)
 
 
-def _shake(tls: SSL.Connection) -> None:
-    poll = select.poll()
-    poll.register(tls.fileno(), select.POLLIN)
+def shake(tls: SSL.Connection) -> None:
+    """The handshake to its end, waiting.
+
+    Raises:
+        TimeoutError: the server says nothing.
+        OpenSSL.SSL.Error: it refuses.
+    """
     while True:
         try:
             tls.do_handshake()
         except SSL.WantReadError:
-            if not poll.poll(STALL_SECONDS * 1000):
-                raise TimeoutError("the handshake does not end") from None
+            wait_readable(tls)
         else:
             return
 
 
-LOOPS: dict[str, Callable[[Load], HandshakeLoop | RequestLoop]] = {
-    "handshakes": HandshakeLoop,
-    "requests": RequestLoop,
-}
+def wait_readable(tls: SSL.Connection) -> None:
+    """Wait until something has arrived.
+
+    Raises:
+        TimeoutError: nothing does.
+    """
+    poll = select.poll()
+    poll.register(tls.fileno(), select.POLLIN)
+    if not poll.poll(STALL_SECONDS * 1000):
+        raise TimeoutError(f"nothing arrives for {STALL_SECONDS:.0f} s")

@@ -49,6 +49,7 @@ class Plan:
     seconds: float = 3.0
     warm_seconds: float = 0.5
     connections: int = 8
+    size: int = 0
     name: str = "localhost"
     path: str = "/perf"
     log_style: LogStyle = "like"

@@ -26,10 +26,19 @@ class ServerFailed(Exception):
 class Server:
     """A process and its children, from ``with`` to the end of its block."""
 
-    def __init__(self, title: str, launch: Launch, port: int, cores: frozenset[int]) -> None:
+    def __init__(
+        self,
+        title: str,
+        launch: Launch,
+        port: int,
+        cores: frozenset[int],
+        patience: float = _START_SECONDS,
+    ) -> None:
         self.title = title
         self.port = port
         self.log = launch.log
+        self.begun = 0.0  # by time.monotonic()
+        self._patience = patience
         self._launch = launch
         self._cores = cores
         self._process: subprocess.Popen[bytes] | None = None
@@ -45,6 +54,7 @@ class Server:
             open(directory / "stdout.log", "wb") as stdout,
             open(directory / "stderr.log", "wb") as stderr,
         ):
+            self.begun = time.monotonic()
             self._process = subprocess.Popen(
                 self._launch.argv,
                 cwd=directory,
@@ -94,7 +104,7 @@ class Server:
 
     def _await_port(self) -> None:
         assert self._process is not None
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + self._patience
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise ServerFailed(f"{self.title} ended at once:\n{self.said()}")

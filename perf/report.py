@@ -4,45 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import platform
-import ssl
-import subprocess
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from OpenSSL import SSL
-
-from perf.catalogue import ROOT, Kind
-from perf.cpu import choose_cores
+from perf.catalogue import Kind
+from perf.charts import Chart, bar
+from perf.machine import mood, place
+from perf.outcome import Outcome
 from perf.plan import Plan, Target
 from perf.rounds import Measured
 from perf.stats import Spread, ratios, spread
+from perf.units import unit_of
 from perf.values import Sample
 
+_DIGITS = 1  # after the point, of microseconds
+_BUSY = 0.9  # of a core: load and origin share one where there are only two
 _COARSE = 0.01  # a clock's step beyond this share of what it measured is told
-
-
-def environment() -> dict[str, Any]:
-    """The machine, the client's libraries and the commit: what a figure depends on."""
-    cores = choose_cores()
-    return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count(),
-        "server_core": sorted(cores.server),
-        "load_core": sorted(cores.load),
-        "origin_core": sorted(cores.origin),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "client_openssl": SSL.SSLeay_version(SSL.SSLEAY_VERSION).decode("ascii"),
-        "system_openssl": ssl.OPENSSL_VERSION,
-        "load_average": os.getloadavg()[0],
-        "stolen_share": 0.0,
-    }
 
 
 def table(plan: Plan, measured: Sequence[Measured], around: dict[str, Any]) -> str:
@@ -51,8 +28,13 @@ def table(plan: Plan, measured: Sequence[Measured], around: dict[str, Any]) -> s
 
 
 def as_json(plan: Plan, measured: Sequence[Measured], around: dict[str, Any]) -> str:
+    """The whole result as JSON."""
+    return json.dumps(as_values(plan, measured, around), indent=1) + "\n"
+
+
+def as_values(plan: Plan, measured: Sequence[Measured], around: dict[str, Any]) -> dict[str, Any]:
     """The whole result, every sample included; times in nanoseconds unless named otherwise."""
-    said = {
+    return {
         "environment": around,
         "plan": _plan(plan),
         "servers": [_server(one) for one in measured],
@@ -61,7 +43,17 @@ def as_json(plan: Plan, measured: Sequence[Measured], around: dict[str, Any]) ->
             for peer in measured[1:]
         },
     }
-    return json.dumps(said, indent=1) + "\n"
+
+
+def outcome(plan: Plan, measured: Sequence[Measured], around: dict[str, Any]) -> Outcome:
+    """All of it."""
+    return Outcome(
+        text=table(plan, measured, around),
+        said=as_values(plan, measured, around),
+        charts=tuple(sections(plan, measured)),
+        notes=tuple(notes(measured)),
+        problems=tuple(problems(measured)),
+    )
 
 
 def problems(measured: Sequence[Measured]) -> list[str]:
@@ -82,25 +74,28 @@ def problems(measured: Sequence[Measured]) -> list[str]:
 
 def notes(measured: Sequence[Measured]) -> list[str]:
     """What a reader should know of the servers."""
-    return [
+    found = [
         f"{one.title} sends session tickets that it does not redeem, to its own cost"
         for one in measured
         if one.facts.idle_tickets
     ]
+    for one in measured:
+        slow = sum(one.load.size > 0 and _load_is_busy(sample) for sample in one.samples)
+        if slow:
+            found.append(
+                f"{one.title}: in {slow} of {len(one.samples)} rounds client and origin had no "
+                "time left; a server that waits for them writes more cheaply"
+            )
+    return found
 
 
 def _heading(plan: Plan, around: dict[str, Any]) -> list[str]:
-    place = (
-        f"server on core {around['server_core']}, load on {around['load_core']}, "
-        f"origin on {around['origin_core']}"
-    )
     return [
         f"{plan.workload} · TLS {plan.tls} · {plan.algorithm} · {plan.group} · "
         f"{plan.rounds} rounds of {plan.seconds:g} s · {plan.connections} connections · "
         f"client {plan.client} · peers' log {plan.log_style}",
-        f"{around['cpu']} · {place} · commit {around['commit']}",
-        f"load average at the start {around['load_average']:.2f}, time that the hypervisor took "
-        f"from the server's core {around['stolen_share']:.1%}",
+        place(around),
+        mood(around),
     ]
 
 
@@ -108,30 +103,75 @@ _COLUMNS = "{:<9}{:>12}{:>19}{:>10}{:>9}{:>9}{:>8}{:>7}{:>11}{:>11}"
 
 
 def _rows(measured: Sequence[Measured]) -> list[str]:
+    unit = unit_of(measured[0].load)
+    short = unit.cost.partition("/")[0]
+    cost = f".{_DIGITS if unit.cost_factor == 1 else _DIGITS + 2}f"
     rows = [
         _COLUMNS.format(
-            "server", "CPU µs/op", "(least..most)", "ops/s", "p50 ms", "p99 ms", "errors", "busy",
-            "client µs", "origin µs",
+            "server", f"CPU {unit.cost}", "(least..most)", unit.rate, "p50 ms", "p99 ms", "errors",
+            "busy", f"client {short}", f"origin {short}",
         )
     ]  # fmt: skip
     for one in measured:
         good = [sample for sample in one.samples if not sample.void]
-        cpu = spread([us for s in good if (us := s.server_us) is not None])
+        cpu = spread(costs(one))
         rows.append(
             _COLUMNS.format(
                 one.title,
-                f"{cpu.median:.1f}" if cpu else "-",
-                f"({cpu.low:.1f}..{cpu.high:.1f})" if cpu else "-",
-                _middle([s.rate for s in good], ".0f"),
+                f"{cpu.median:{cost}}" if cpu else "-",
+                f"({cpu.low:{cost}}..{cpu.high:{cost}})" if cpu else "-",
+                _middle([s.rate * unit.rate_factor for s in good], ".0f"),
                 _middle([s.p50_ns / 1e6 for s in good], ".2f"),
                 _middle([s.p99_ns / 1e6 for s in good], ".2f"),
                 sum(s.errors for s in one.samples),
                 _middle([busy for s in good if (busy := s.server_busy) is not None], ".0%"),
-                _middle([us for s in good if (us := s.client_us) is not None], ".1f"),
-                _middle([us for s in good if (us := s.origin_us) is not None], ".1f"),
+                _middle([us * unit.cost_factor for s in good if (us := s.client_us)], cost),
+                _middle([us * unit.cost_factor for s in good if (us := s.origin_us)], cost),
             )
         )
     return rows
+
+
+def costs(one: Measured) -> list[float]:
+    """Server CPU in the workload's unit, of each round that counts."""
+    factor = unit_of(one.load).cost_factor
+    return [figure * factor for figure in figures(one) if figure is not None]
+
+
+def sections(plan: Plan, measured: Sequence[Measured]) -> list[Chart]:
+    """The same as charts: cost, ratio, rate and latency."""
+    unit = unit_of(measured[0].load)
+    good = [(one.title, [s for s in one.samples if not s.void]) for one in measured]
+    charts = [
+        Chart(
+            f"{plan.workload}: server CPU, {unit.cost}",
+            tuple(bar(one.title, costs(one)) for one in measured),
+        ),
+        Chart(
+            f"{plan.workload}: server CPU, {measured[0].title} / peer, round by round",
+            tuple(
+                bar(peer.title, ratios(figures(measured[0]), figures(peer)))
+                for peer in measured[1:]
+            ),
+            mark=1.0,
+        ),
+        Chart(
+            f"{plan.workload}: {unit.rate}",
+            tuple(bar(title, [s.rate * unit.rate_factor for s in some]) for title, some in good),
+        ),
+    ]
+    for name, read in (("p50", _p50), ("p99", _p99)):
+        bars = tuple(bar(title, [read(s) for s in some]) for title, some in good)
+        charts.append(Chart(f"{plan.workload}: latency, {name}, ms", bars))
+    return [chart for chart in charts if chart.bars]
+
+
+def _p50(sample: Sample) -> float:
+    return sample.p50_ns / 1e6
+
+
+def _p99(sample: Sample) -> float:
+    return sample.p99_ns / 1e6
 
 
 def _ratio_rows(measured: Sequence[Measured]) -> list[str]:
@@ -147,16 +187,22 @@ def _ratio_rows(measured: Sequence[Measured]) -> list[str]:
 
 
 def _ratio(one: Measured, peer: Measured) -> Spread | None:
-    return spread(ratios(_figures(one), _figures(peer)))
+    return spread(ratios(figures(one), figures(peer)))
 
 
-def _figures(one: Measured) -> list[float | None]:
+def figures(one: Measured) -> list[float | None]:
+    """Server CPU per operation in microseconds, round by round; None of a void round."""
     return [None if sample.void else sample.server_us for sample in one.samples]
 
 
 def _middle(figures: Sequence[float], form: str) -> str:
     found = spread(figures)
     return format(found.median, form) if found else "-"
+
+
+def _load_is_busy(sample: Sample) -> bool:
+    used = sample.client_cpu_ns + (sample.origin_cpu_ns or 0)
+    return used > _BUSY * sample.wall_ns
 
 
 def _coarse(one: Measured, sample: Sample) -> bool:
@@ -184,7 +230,7 @@ def _ratio_json(one: Measured, peer: Measured) -> dict[str, Any] | None:
     found = _ratio(one, peer)
     if found is None:
         return None
-    return {**dataclasses.asdict(found), "rounds": ratios(_figures(one), _figures(peer))}
+    return {**dataclasses.asdict(found), "rounds": ratios(figures(one), figures(peer))}
 
 
 def _plan(plan: Plan) -> dict[str, Any]:
@@ -199,26 +245,3 @@ def _plan(plan: Plan) -> dict[str, Any]:
         if item.name not in ("subject", "peers", "directory")
     }
     return {**titles, **rest}
-
-
-def _commit() -> str:
-    def git(*arguments: str) -> str:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False
-            )
-        except FileNotFoundError:
-            return ""
-        return done.stdout.strip()
-
-    commit = git("rev-parse", "--short", "HEAD")
-    if not commit:
-        return "unknown"
-    return f"{commit}+changes" if git("status", "--porcelain", "mtlsedge") else commit
-
-
-def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from perf import ab, load
-from perf.catalogue import ORIGIN, Kind, Setting, prepare
+from perf import ab, bulk, load
+from perf.catalogue import ORIGIN, SINK, Kind, Setting, prepare
 from perf.cpu import Cores, choose_cores, clock_resolution_ns, process_tree
 from perf.keys import KeyFiles, make_keys
 from perf.plan import Plan, Target
@@ -19,7 +19,8 @@ from perf.process import Server, ServerFailed, free_port, new_directory
 from perf.proofs import Claim, Facts, NotComparable, log_lines, prove
 from perf.values import Load, Sample
 
-BODY = b"ok\n"  # as peers/origin.conf has it
+BODY = b"ok\n"  # as peers/origin.conf and the sink have it
+_ROOM = 8192  # connections that a peer is set up for, at least
 
 Progress = Callable[[str], None]
 
@@ -50,31 +51,32 @@ def measure(plan: Plan, progress: Progress) -> list[Measured]:
     """
     cores = choose_cores()
     with ExitStack() as stack:
-        directory = stack.enter_context(_directory(plan))
-        measured = _start(plan, cores, directory, stack, progress)
+        directory = stack.enter_context(run_directory(plan))
+        measured = start(plan, cores, directory, stack, progress)
         pool = stack.enter_context(
             ProcessPoolExecutor(1, get_context("spawn"), load.pin, (cores.load,))
         )
         drive = load.run if plan.client == "own" else ab.run
         for number in range(1, plan.rounds + 1):
             for one in measured:
-                sample = _once(one, pool, drive)
+                sample = once(one, pool, drive)
                 one.samples.append(sample)
                 progress(f"round {number}/{plan.rounds}  {one.title:<8} {_brief(sample)}")
         for one in measured:
-            _check_log(one)
+            check_log(one)
     return measured
 
 
-def _start(
+def start(
     plan: Plan, cores: Cores, directory: Path, stack: ExitStack, progress: Progress
 ) -> list[Measured]:
+    """Start the origin and every server of a plan, and prove them.
+
+    Raises:
+        Unavailable, ServerFailed, NotComparable: as ``measure`` does.
+    """
     keys = make_keys(new_directory(directory, "keys"), plan.algorithm, plan.name)
-    origin_port = free_port()
-    setting = Setting(new_directory(directory, "origin"), origin_port, 0, plan.name)
-    origin = stack.enter_context(
-        Server("origin", prepare(ORIGIN, setting), origin_port, cores.origin)
-    )
+    origin = stack.enter_context(start_origin(plan, cores, directory))
     measured = []
     if isinstance(plan.subject, Target):
         measured.append(_target(plan, plan.subject))
@@ -82,17 +84,38 @@ def _start(
     for kind in kinds:
         port = free_port()
         setting = Setting(
-            new_directory(directory, kind.name), port, origin_port, plan.name, keys, plan.log_style
+            directory=new_directory(directory, kind.name),
+            port=port,
+            origin_port=origin.port,
+            name=plan.name,
+            keys=keys,
+            log_style=plan.log_style,
+            connections=max(_ROOM, 2 * plan.connections),
         )
         server = stack.enter_context(Server(kind.name, prepare(kind, setting), port, cores.server))
-        measured.append(_proved(plan, kind, server, origin, keys))
+        measured.append(proved(plan, kind, server, origin, keys))
         progress(f"{kind.name}: demands and verifies certificates, resumes nothing, logs")
     return measured
 
 
-def _proved(plan: Plan, kind: Kind, server: Server, origin: Server, keys: KeyFiles) -> Measured:
+def start_origin(plan: Plan, cores: Cores, directory: Path) -> Server:
+    """The origin that a plan's work needs; it runs within ``with``."""
+    port = free_port()
+    setting = Setting(new_directory(directory, "origin"), port, 0, plan.name)
+    if plan.workload == "download":
+        bulk.write(setting.directory / "bulk", plan.size)
+    kind = SINK if plan.workload == "upload" else ORIGIN
+    return Server("origin", prepare(kind, setting), port, cores.origin)
+
+
+def proved(plan: Plan, kind: Kind, server: Server, origin: Server, keys: KeyFiles) -> Measured:
+    """A server that holds to what all are compared by, with nothing measured yet.
+
+    Raises:
+        NotComparable: it does not.
+    """
     one = replace(
-        _load(plan),
+        load_of(plan),
         address=("127.0.0.1", server.port),
         name=plan.name,
         client_pem=str(keys.client_pem),
@@ -117,7 +140,7 @@ def _proved(plan: Plan, kind: Kind, server: Server, origin: Server, keys: KeyFil
 
 def _target(plan: Plan, target: Target) -> Measured:
     one = replace(
-        _load(plan),
+        load_of(plan),
         address=target.address,
         name=target.name,
         client_pem=target.client_pem,
@@ -130,14 +153,21 @@ def _target(plan: Plan, target: Target) -> Measured:
     return Measured(
         title="target",
         version="not ours",
-        load=replace(_with_cookies(plan, one, facts), body=facts.body),
+        load=_as_found(_with_cookies(plan, one, facts), facts),
         facts=facts,
         resolution_ns=clock_resolution_ns(target.pid) if target.pid else 0,
         server=None,
     )
 
 
-def _load(plan: Plan) -> Load:
+def _as_found(one: Load, facts: Facts) -> Load:
+    """A foreign server's answer is right if it is the one that it gave at first."""
+    size = len(facts.body) if one.workload == "download" else one.size
+    return replace(one, body=facts.body, size=size)
+
+
+def load_of(plan: Plan) -> Load:
+    """What a plan asks of every server, without where that one is."""
     return Load(
         workload=plan.workload,
         address=("", 0),
@@ -151,6 +181,7 @@ def _load(plan: Plan) -> Load:
         path=plan.path,
         cookie="",
         body=b"",
+        size=plan.size,
     )
 
 
@@ -158,7 +189,8 @@ def _with_cookies(plan: Plan, one: Load, facts: Facts) -> Load:
     return replace(one, cookie="; ".join(facts.cookies)) if plan.cookies else one
 
 
-def _once(one: Measured, pool: ProcessPoolExecutor, drive: Callable[[Load], Sample]) -> Sample:
+def once(one: Measured, pool: ProcessPoolExecutor, drive: Callable[[Load], Sample]) -> Sample:
+    """One round on one server; a change among its processes makes it void."""
     try:
         sample = pool.submit(drive, one.load).result()
     except ProcessLookupError as error:
@@ -171,7 +203,8 @@ def _once(one: Measured, pool: ProcessPoolExecutor, drive: Callable[[Load], Samp
     return sample
 
 
-def _check_log(one: Measured) -> None:
+def check_log(one: Measured) -> None:
+    """A log with lines missing is a problem of all of a server's figures."""
     if one.server is None or one.server.log is None:
         return
     operations = sum(sample.operations for sample in one.samples)
@@ -188,7 +221,8 @@ def _brief(sample: Sample) -> str:
 
 
 @contextmanager
-def _directory(plan: Plan) -> Iterator[Path]:
+def run_directory(plan: Plan) -> Iterator[Path]:
+    """Where the servers of a run live: what ``--keep`` says, or for a while."""
     if plan.directory is not None:
         yield plan.directory
         return

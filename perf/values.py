@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Workload = Literal["handshakes", "requests"]
+Workload = Literal["handshakes", "requests", "download", "upload"]
 TlsVersion = Literal["1.2", "1.3"]
 
 
@@ -21,6 +21,8 @@ class Load:
         seconds, warm_seconds: for how long new operations begin, counted and before that not.
         path, cookie: what every request asks for, and the ``Cookie`` it carries, if any.
         body: what must stand in the answer, to the byte.
+        size: bytes of one download or upload; 0 elsewhere.
+        names: server names that handshakes go round, if it is not always ``name``.
         server_pids, origin_pids: whose CPU time is read; empty where it is not ours to know.
     """
 
@@ -36,19 +38,24 @@ class Load:
     path: str
     cookie: str
     body: bytes
+    size: int = 0
+    names: tuple[str, ...] = ()
     server_pids: tuple[int, ...] = ()
     origin_pids: tuple[int, ...] = ()
 
     def request(self) -> bytes:
         """The bytes of one request, whole."""
+        method = "POST" if self.workload == "upload" else "GET"
         lines = [
-            f"GET {self.path} HTTP/1.1",
+            f"{method} {self.path} HTTP/1.1",
             f"Host: {self.name}",
             "User-Agent: perf",
             "Accept: */*",
         ]
         if self.cookie:
             lines.append(f"Cookie: {self.cookie}")
+        if self.workload == "upload":
+            lines.append(f"Content-Length: {self.size}")
         if self.workload == "handshakes":
             lines.append("Connection: close")
         return "\r\n".join((*lines, "", "")).encode("ascii")

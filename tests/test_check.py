@@ -102,3 +102,33 @@ def test_names_of_one_host_with_different_cas_are_reported_apart(tmp_path: Path)
     assert "host a.example.com" in lines
     after = lines[lines.index("host b.example.com") :]
     assert "  asks for no client certificate" in after
+
+
+def test_a_wildcard_host_does_not_have_the_names_of_others(tmp_path: Path) -> None:
+    """A host of that very name serves them, and its applications are told there alone."""
+    config = {
+        "host": [
+            tables.host("a.example.com", upstream="http://127.0.0.1:1"),
+            tables.host("*.example.com", upstream="http://127.0.0.1:2"),
+        ],
+        "client_ca": [tables.client_ca("a.example.com", "*.example.com")],
+        "application": [tables.application("a.example.com"), tables.application("b.example.com")],
+    }
+    lines = reported(tmp_path, **config)
+    wild = lines[lines.index("host *.example.com") :]
+    assert not [line for line in wild if line.startswith("  a.example.com")]
+    assert [line for line in wild if line.startswith("  b.example.com")]
+
+
+def test_an_application_of_the_very_name_shuts_out_the_wildcards(tmp_path: Path) -> None:
+    """What never governs a path of the host is not told as if it did."""
+    config = {
+        "host": [tables.host("a.example.com", "b.example.com", upstream="http://127.0.0.1:1")],
+        "client_ca": [tables.client_ca("a.example.com"), tables.client_ca("b.example.com")],
+        "application": [tables.application("a.example.com"), tables.application("*.example.com")],
+    }
+    config["client_ca"][1]["name"] = "other"
+    lines = reported(tmp_path, **config)
+    other = lines.index("host b.example.com")
+    assert not [line for line in lines[:other] if line.startswith("  *.example.com")]
+    assert [line for line in lines[other:] if line.startswith("  *.example.com")]

@@ -311,3 +311,19 @@ def test_long_targets_are_not_remembered() -> None:
     before = target._read_cached.cache_info().currsize
     read_path(b"/" + b"a" * 4096)
     assert before == target._read_cached.cache_info().currsize
+
+
+@pytest.mark.parametrize("raw", [b"/a;b", b"/a%2Fb", b"/a//b", b"/a.", b"/a.?q", b"/./a", b"/a\\b"])
+def test_readings_are_not_remembered(raw: bytes) -> None:
+    """Nor with their readings: of a short path they may have 32 KiB."""
+    before = target._read_cached.cache_info().currsize
+    assert read_path(raw) == target._read(raw)
+    assert before == target._read_cached.cache_info().currsize
+
+
+@given(st.binary(max_size=24).map(lambda rest: b"/" + rest))
+def test_whatever_is_remembered_has_no_readings(raw: bytes) -> None:
+    """What may have some is told by its bytes, before it is read."""
+    if target._MAY_RIVAL.search(raw) is None:
+        read = _read_or_none(raw.decode("latin-1"))
+        assert read is None or not read.readings

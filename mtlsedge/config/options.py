@@ -22,6 +22,7 @@ from mtlsedge.model import Configuration
 
 _CLIENT_CA = "client CA"
 _POLICY = "command line"
+_POLICY_KEY = "application.policy."
 _INDEX = re.compile(r"\[[0-9]+\]")
 
 # Which option says which key. One value each:
@@ -58,7 +59,7 @@ _RULES = ("include", "require", "exclude")
 _OPTION_OF = {key: f"--{option}" for option, key in {**_SINGLE, **_REPEATED}.items()} | {
     "application.domain": "--path",
     "client_ca.hosts": "--host",
-    **{f"application.policy.{rule}": f"--{rule}" for rule in _RULES},
+    **{f"{_POLICY_KEY}{rule}": f"--{rule}" for rule in _RULES},
 }
 
 
@@ -260,10 +261,11 @@ class ServeOptions(usage.Options):
 
 def option_of(where: str) -> str:
     """The option that says what stands at a key path; the path itself, where none does."""
-    key = _INDEX.sub("", where)
+    key = whole = _INDEX.sub("", where)
     while key:
         if key in _OPTION_OF:
-            return _OPTION_OF[key]
+            selector = whole[len(key) + 1 :] if key.startswith(_POLICY_KEY) else ""
+            return f"{_OPTION_OF[key]} {selector}".rstrip()
         key = key.rpartition(".")[0]
     return where
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ PrivateKey = (
 ) | ed448.Ed448PrivateKey
 
 _PRIVATE_KEY = b"PRIVATE KEY-----"
+_BASE64 = re.compile(rb"\s*MI[A-Za-z0-9+/=\s]+")  # of a DER sequence
 _LEAST_RSA_BITS = 2048  # OpenSSL's security level 2 refuses less when the key is put to use
 
 
@@ -92,6 +94,13 @@ def crls(content: FileContent) -> tuple[x509.CertificateRevocationList, ...]:
         return tuple(
             _parsed(_pem_crl, block, f"CRL {number} in {content.path}")
             for number, block in enumerate(blocks, 1)
+        )
+    if b"-----BEGIN " in content.data:
+        raise Wrong(f"{content.path} is PEM and holds no X509 CRL; name the file that does")
+    if _BASE64.fullmatch(content.data):
+        raise Wrong(
+            f"{content.path} is base64 without PEM's lines, as 'cfssl gencrl' writes it; decode it "
+            "with 'base64 -d FILE > NEW'"
         )
     return (_parsed(_der_crl, content.data, f"the CRL {content.path}"),)
 

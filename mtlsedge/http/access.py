@@ -70,15 +70,16 @@ class AccessTokens:
             application.session_duration,
         )
         now = self._now()
+        # Said anew each time: its Max-Age is what is left of the token.
+        set_cookie = cookie.set_cookie(token, now, _cookie_path(application))
+        line = b"Set-Cookie: %b\r\n" % set_cookie
         if earlier is not None and earlier.token is token:
-            return replace(earlier, made=now)
-        path = _cookie_path(application)
-        set_cookie = cookie.set_cookie(token, now, path)
+            return replace(earlier, set_cookie=line, made=now)
         return AccessSession(
             token,
             holder,
             b"Cf-Access-Jwt-Assertion: %b\r\n" % token.text.encode("ascii"),
-            b"Set-Cookie: %b\r\n" % set_cookie,
+            line,
             now,
         )
 

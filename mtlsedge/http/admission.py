@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 
 from mtlsedge.http.access import AccessSession, Holder
-from mtlsedge.http.site import Caller
+from mtlsedge.http.site import Caller, remember
 from mtlsedge.policy.application import CompiledApplication
 
 
@@ -21,14 +21,17 @@ def ask_verifiers(
         return None
     if not caller.identity.verified or chain is None or judge is None:
         return None
+    verdicts = caller.verdicts.get(host)
+    if verdicts is None:
+        verdicts = remember(caller.verdicts, host, {})
     waiting: list[Deferred[None]] = []
     for spec in application.verifiers:
-        if spec not in caller.verdicts:
+        if spec not in verdicts:
             verdict = judge.judge(spec, chain, host)
             if isinstance(verdict, Deferred):
-                waiting.append(verdict.addCallback(partial(caller.verdicts.__setitem__, spec)))
+                waiting.append(verdict.addCallback(partial(verdicts.__setitem__, spec)))
             else:
-                caller.verdicts[spec] = verdict
+                verdicts[spec] = verdict
     return gatherResults(waiting, consumeErrors=True) if waiting else None
 
 
@@ -45,5 +48,4 @@ def open_session(
         return earlier
     holder = Holder.of(caller.identity, service_token_id)
     session = caller.site.tokens.session(application, host, holder, earlier)
-    caller.sessions[key] = session
-    return session
+    return remember(caller.sessions, key, session)

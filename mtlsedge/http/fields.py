@@ -37,6 +37,9 @@ _FORGEABLE_PREFIXES = (b"cfaccess", b"cfcert", b"cfclientcert", b"cfconnecting",
 _FORGEABLE = frozenset(letters(name) for name in EDGE_CERTIFICATE_HEADERS) | {
     b"forwarded",
     b"xrequestid",
+    # Tokens travel in a cookie of the second name; the first is what RFC 2965 read cookies from.
+    b"cookie2",
+    b"cfauthorization",
     # What other edges call the client's address. Ours is X-Forwarded-For.
     b"xrealip",
     b"cfpseudoipv4",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from OpenSSL import SSL
+from service_identity import VerificationError
+from service_identity.hazmat import DNS_ID
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -188,9 +190,9 @@ class Origin:
                 connection.release()
 
         def failed(failure: Failure) -> None:
-            detail = f"{self.name}: {_why(failure)}"
-            self.failed(detail)
-            refused(detail)
+            why = _why(failure)
+            self.failed(why)
+            refused(f"{self.name}: {why}")
             self._serve_queue()
 
         self._attempts += 1
@@ -274,7 +276,21 @@ def _refuse(waiter: Waiter, detail: str) -> None:
 
 def _why(failure: Failure) -> str:
     """What went wrong while connecting, in words for the log."""
+    if isinstance(failure.value, VerificationError):
+        wanted = ", ".join(str(_wanted(error)) for error in failure.value.errors)
+        return f"its certificate is not for {wanted}; see upstream_server_name"
     if isinstance(failure.value, SSL.Error):
         reasons = [str(entry[-1]) for entry in (failure.value.args or ([],))[0]]
-        return f"TLS failed: {'; '.join(reasons) or 'no reason was given'}"
+        remedy = ""
+        if "certificate verify failed" in reasons:
+            remedy = "; does upstream_ca hold its CA, and is its certificate within its dates?"
+        return f"TLS failed: {'; '.join(reasons) or 'no reason was given'}{remedy}"
     return failure.getErrorMessage()
+
+
+def _wanted(mismatch: Any) -> object:
+    """The name or the address that a certificate should have carried."""
+    wanted = mismatch.mismatched_id
+    if isinstance(wanted, DNS_ID):
+        return wanted.hostname.decode("ascii", "replace")
+    return getattr(wanted, "ip", wanted)

@@ -179,9 +179,11 @@ class RequestReader:
         """Keep the fields of a request that came in one piece, with nothing behind its head."""
         head = self._head
         assert head is not None
-        fields = piece[piece.find(b"\r\n") :]
+        end = piece.find(b"\r\n")
+        fields = piece[end:]
         plain = head.keep_alive and not (head.framed or head.upgrade or head.expects_continue)
-        if plain and head.version == "1.1" and len(fields) <= _LONGEST_FAMILIAR:
+        # Below an empty line, the "fields" would begin with a request line.
+        if plain and len(fields) <= _LONGEST_FAMILIAR and _PLAIN_LINE.fullmatch(piece, 0, end):
             self._familiar, self._familiar_fields = head, fields
 
     def _feed_piece(self, piece: bytes) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from mtlsedge.errors import BadHostName, BadTarget
 from mtlsedge.http.messages import Refuse, RequestHead
-from mtlsedge.http.site import Caller, Route
-from mtlsedge.identity import Reason
+from mtlsedge.http.site import Caller, Route, remember
+from mtlsedge.identity import Reason, Verdict
 from mtlsedge.names import split_authority
 from mtlsedge.policy.application import CompiledApplication
 from mtlsedge.policy.question import (
@@ -37,7 +40,7 @@ _REFUSED_METHODS = frozenset(
 )
 
 
-_ROUTES = 32  # remembered per connection
+_NO_VERDICTS: Mapping[str, Verdict] = MappingProxyType({})
 _LONGEST_ROUTE = 256  # bytes of a target that is remembered
 
 
@@ -52,10 +55,10 @@ def find_route(head: RequestHead, caller: Caller) -> Route:
     if route is None:
         target = read_target(head, caller)
         route = Route(target, governing(target, caller))
-        if head.host is not None and len(head.target) <= _LONGEST_ROUTE:
-            if len(caller.routes) >= _ROUTES:
-                caller.routes.clear()
-            caller.routes[key] = route
+        # Without Host it depends on the version, and `read_target` fills it in by now.
+        small = len(head.target) <= _LONGEST_ROUTE and not target.request_path.readings
+        if key[2] is not None and small:
+            remember(caller.routes, key, route)
     return route
 
 
@@ -108,11 +111,17 @@ def _host(field: bytes | None, head: RequestHead, caller: Caller) -> str:
         name, _ = split_authority(field)
     except BadHostName as error:
         raise _malformed(str(error)) from error
-    matches = name == caller.server_name if caller.server_name else caller.site.answers_to(name)
-    if not matches:
+    if not _is_meant(name, caller):
         meant = caller.server_name or caller.site.host.name
         raise Refuse(421, "misdirected", f"Host is {name}, the connection is to {meant}")
     return name
+
+
+def _is_meant(name: str, caller: Caller) -> bool:
+    if caller.server_name:
+        return name == caller.server_name
+    # Not by the site's own patterns: a name that its wildcard covers may be another host's.
+    return caller.front.site_of(name) is caller.site
 
 
 def governing(target: Target, caller: Caller) -> CompiledApplication | None:
@@ -130,16 +139,18 @@ def governing(target: Target, caller: Caller) -> CompiledApplication | None:
 def decide(
     target: Target, application: CompiledApplication | None, caller: Caller, service_token: str
 ) -> Decision:
-    """The decision; every verdict that the application needs is in ``caller.verdicts``."""
+    """The decision; what its rules need is in ``caller.verdicts`` of the host."""
     if application is None:
         passes = caller.site.host.unprotected == "pass"
         return UNPROTECTED_PASS if passes else UNPROTECTED_DENY
     # All else that rules look at is the connection's, and settled.
-    key = (application, target.method, service_token)
+    key = (application, target.host, target.method, service_token)
     decision = caller.decisions.get(key)
     if decision is None:
-        question = Question(caller.identity, target, caller.ip, service_token, caller.verdicts)
-        decision = caller.decisions[key] = application.decide(question)
+        verdicts = caller.verdicts.get(target.host, _NO_VERDICTS)
+        question = Question(caller.identity, target, caller.ip, service_token, verdicts)
+        decision = application.decide(question)
+        remember(caller.decisions, key, decision)
     return decision
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from socket import inet_aton
 from typing import Any
 
 from twisted.internet import protocol
@@ -11,14 +9,12 @@ from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mtlsedge.http.callers import judge_again, meet
 from mtlsedge.http.exchange import Exchange
-from mtlsedge.http.forwarding import certificate_headers
 from mtlsedge.http.messages import Headers, Refuse, RequestHead, ResponseHead, render
 from mtlsedge.http.request_reader import RequestReader
 from mtlsedge.http.site import Caller, Front
-from mtlsedge.identity import Identity
 from mtlsedge.model import Timeouts
-from mtlsedge.ops.accesslog import certificate_fragment, client_fragment, tls_fragment
 
 _NO_HEAD = RequestHead("-", b"", "1.1")
 
@@ -45,6 +41,7 @@ class HTTPConnection(protocol.Protocol):
         self._reading_on = False
         self._chunked = False  # the answer's body is
         self._answer_closes = False
+        self._outdated = False  # its TLS is that of an earlier configuration
         self._out: list[bytes] = []
         self._caller: Caller | None = None
         self._deadline = front.deadlines.deadline(self._too_slow)
@@ -57,7 +54,7 @@ class HTTPConnection(protocol.Protocol):
         """The client's identity is settled: requests may come."""
         transport = self.transport
         site = self._front.sites[transport.host.name]
-        self._caller = self._meet(transport, site)
+        self._caller = meet(self._front, site, transport, transport.identity)
         self._reader = RequestReader(self, site.host.limits)
         self._timeouts = site.host.timeouts
         self._front.connections.add(self)
@@ -65,25 +62,6 @@ class HTTPConnection(protocol.Protocol):
         self._deadline.set(self._timeouts.request_head)
         if self._front.draining:
             self._close()
-
-    def _meet(self, transport: Any, site: Any) -> Caller:
-        identity: Identity = transport.identity
-        facts = transport.facts
-        peer, here = transport.getPeer(), transport.getHost()
-        forwarded = certificate_headers(identity, site.host.forward_certificate, site.server_uri)
-        return Caller(
-            site=site,
-            front=self._front,
-            server_name=transport.server_name,
-            address=peer.host,
-            ip=_parsed(peer.host),
-            port=here.port,
-            identity=identity,
-            headers=render(forwarded),
-            client_log=client_fragment(peer.host, peer.port),
-            certificate_log=certificate_fragment(identity),
-            tls_log=tls_fragment(facts.version, facts.cipher, facts.group, facts.resumed),
-        )
 
     def dataReceived(self, data: bytes) -> None:
         """Plaintext came."""
@@ -135,8 +113,38 @@ class HTTPConnection(protocol.Protocol):
         """A request: an exchange begins."""
         assert self._caller is not None
         self._in_head = False
+        refusal = None
+        if self._front.successor is not None:
+            refusal = self._move(self._caller, self._front.latest())
         self._exchange = Exchange(self, self._caller, head)
-        self._exchange.begin()
+        if refusal is None:
+            self._exchange.begin()
+        else:
+            self._exchange.refuse(refusal)
+
+    def _move(self, caller: Caller, front: Front) -> Refuse | None:
+        """Go over to a new configuration with this request; why that cannot be, if it cannot.
+
+        The certificate is judged anew, by the new CAs. What the handshake said is the old
+        configuration's, so the client is asked to make a new one: this answer closes.
+        """
+        self._outdated = True
+        site = front.site_of(caller.server_name)
+        if site is None:
+            return Refuse(421, "misdirected", "the host is served no more", close=True)
+        identity = judge_again(caller, site)
+        if identity is None:
+            return Refuse(503, "overloaded", "its verifiers answer a new connection only")
+        if site.host.handshake == "require" and not identity.verified:
+            # In a new handshake this client would not come so far.
+            detail = identity.detail or "the host has come to require a certificate"
+            return Refuse(403, identity.reason.value, detail)
+        self._front.connections.discard(self)
+        self._front = front
+        front.connections.add(self)
+        self._caller = meet(front, site, self.transport, identity)
+        self._timeouts = site.host.timeouts
+        return None
 
     def request_body(self, data: bytes) -> None:
         """More of the body."""
@@ -167,7 +175,7 @@ class HTTPConnection(protocol.Protocol):
     def send_head(self, head: ResponseHead, extra: bytes, *, close: bool) -> None:
         """Begin an answer, framed so that its end is certain (RFC 9112 §6.3)."""
         request = self._request
-        close = close or not request.keep_alive or self._front.draining
+        close = close or not request.keep_alive or self._front.draining or self._outdated
         self._chunked = head.length is None and request.version == "1.1"
         framing = b""
         if self._chunked:
@@ -354,11 +362,6 @@ class HTTPConnection(protocol.Protocol):
     def _request(self) -> RequestHead:
         assert self._exchange is not None
         return self._exchange.head
-
-
-def _parsed(address: str) -> IPv4Address | IPv6Address:
-    """An address that came from the kernel, whose text needs no checks."""
-    return ip_address(address) if ":" in address else IPv4Address(inet_aton(address))
 
 
 def _length_field(head: ResponseHead, method: str) -> bytes:

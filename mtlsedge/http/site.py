@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from mtlsedge import model
 from mtlsedge.http.access import AccessSession, AccessTokens
 from mtlsedge.http.origins import OriginGroup
 from mtlsedge.identity import Identity, PeerChain, Verdict
-from mtlsedge.names import covers
+from mtlsedge.names import NameTable
 from mtlsedge.ops.accesslog import AccessLog
 from mtlsedge.ops.deadlines import Deadlines
 from mtlsedge.policy.application import CompiledApplication
@@ -21,8 +21,11 @@ from mtlsedge.policy.tree import HostPolicy, PolicyTree
 from mtlsedge.target import Target
 
 
-class RuleJudge(Protocol):
-    """Runs one verifier for a rule; ``trust.judge.ClientTrust`` is one."""
+class Judge(Protocol):
+    """Judges clients and runs single verifiers; ``trust.judge.ClientTrust`` is one."""
+
+    def settle(self, leaf: bytes | None, sent: Sequence[bytes], server_name: str) -> Any:
+        """An ``Identity``, or a Deferred of one."""
 
     def judge(self, spec: str, peer: PeerChain, server_name: str) -> Any:
         """A ``Verdict``, or a Deferred of one that never fails."""
@@ -38,12 +41,8 @@ class Site:
     origins: OriginGroup
     service_tokens: ServiceTokens
     tokens: AccessTokens
-    judge: RuleJudge | None
+    judge: Judge | None
     server_uri: str = ""  # of the host's own certificate, for XFCC's ``By``
-
-    def answers_to(self, name: str) -> bool:
-        """Whether a canonical name is one of this host's."""
-        return any(covers(pattern, name) for pattern in self.names)
 
 
 class Live(Protocol):
@@ -70,6 +69,26 @@ class Front:
     now: Callable[[], float]
     connections: set[Live] = field(default_factory=set)
     draining: bool = False
+    names: NameTable[Site] = field(default_factory=NameTable)
+    default: Site | None = None  # of clients that send no server name
+    successor: Front | None = None
+
+    def retire(self, successor: Front) -> None:
+        """Another configuration is in force: each connection goes over with its next request."""
+        self.successor = successor
+        for site in self.sites.values():
+            site.origins.close()
+
+    def latest(self) -> Front:
+        """The front of the configuration in force: this one, or what replaced it."""
+        front = self
+        while front.successor is not None:
+            front = front.successor
+        return front
+
+    def site_of(self, server_name: str) -> Site | None:
+        """The site of a canonical server name, "" where the client sent none."""
+        return self.names.find(server_name) if server_name else self.default
 
     def drain(self) -> None:
         """Let every connection finish what it is doing, and close."""
@@ -91,6 +110,20 @@ class Route:
     application: CompiledApplication | None
 
 
+_REMEMBERED = 32  # of each kind, per connection
+_Asked = tuple[CompiledApplication, str, str, str]
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def remember(memory: dict[K, V], key: K, value: V) -> V:
+    """Keep something for a connection, which never keeps much: a client may ask for anything."""
+    if len(memory) >= _REMEMBERED:
+        memory.clear()
+    memory[key] = value
+    return value
+
+
 @dataclass(slots=True)
 class Caller:
     """One client connection, as far as its requests are concerned.
@@ -100,10 +133,10 @@ class Caller:
         headers: what the origin is told about the certificate, rendered once.
         client_log, certificate_log, tls_log: this connection's part of each log line.
         policy: of the server name; of the last Host where there was none.
-        verdicts: of verifiers that rules name, by their string.
+        verdicts: of verifiers that rules name, by server name and their string.
         sessions: by application name, server name and service token.
         routes: by method, target and Host, of the latest requests.
-        decisions: by application, method and service token's name.
+        decisions: by application, server name, method and service token's name.
     """
 
     site: Site
@@ -118,10 +151,10 @@ class Caller:
     certificate_log: str
     tls_log: str
     policy: HostPolicy | None = None
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    verdicts: dict[str, dict[str, Verdict]] = field(default_factory=dict)
     sessions: dict[tuple[str, str, str], AccessSession] = field(default_factory=dict)
     routes: dict[tuple[str, bytes, bytes | None], Route] = field(default_factory=dict)
-    decisions: dict[tuple[CompiledApplication, str, str], Decision] = field(default_factory=dict)
+    decisions: dict[_Asked, Decision] = field(default_factory=dict)
     _policy_of: str = ""
     _forwarded: bytes = b""
     _forwarded_for: str = ""

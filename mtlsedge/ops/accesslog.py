@@ -342,7 +342,12 @@ def _atomic_lines(lines: list[str], position: int) -> int:
 
 
 def _standard_output(flags: int) -> int:
-    """A descriptor of our own for standard output: others share it and want theirs blocking."""
+    """A descriptor of our own for standard output: others share it and want theirs blocking.
+
+    A regular file never blocks, and two descriptions of it would write over one another's lines.
+    """
+    if stat.S_ISREG(os.fstat(1).st_mode):
+        return os.dup(1)
     try:
         return os.open("/proc/self/fd/1", flags)
     except OSError:  # a socket (a service manager's journal), or not ours to open

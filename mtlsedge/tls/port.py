@@ -112,6 +112,13 @@ class TLSPort(tcp.Port):
         if self.connected and not self.disconnecting and not full:
             self.startReading()
 
+    def _getLogPrefix(self, application: object) -> str:
+        return "mtlsedge"  # not the factory's class, in "... starting on 8443"
+
+    def _logConnectionLostMsg(self) -> None:
+        here = self.getHost()
+        _log.info("{host} port {port} is closed", host=here.host, port=here.port)
+
     def startListening(self) -> None:
         """Bind and listen; accepted sockets inherit TCP_NODELAY from this one (Linux)."""
         super().startListening()
@@ -137,11 +144,18 @@ def open_port(reactor: Any, listen: Listen, factory: IProtocolFactory, limit: in
 
 
 def _inherit(reactor: Any, descriptor: int, factory: IProtocolFactory) -> TLSPort:
-    with socket.socket(fileno=socket.dup(descriptor)) as inherited:
+    try:
+        duplicate = socket.socket(fileno=socket.dup(descriptor))
+    except OSError as error:
+        raise OSError(
+            f"fd:{descriptor} is no socket that a supervisor passed ({error.strerror}); sockets "
+            "are passed from fd:3 on, as systemd does with a .socket unit"
+        ) from error
+    with duplicate as inherited:
         if inherited.family not in (socket.AF_INET, socket.AF_INET6):
-            raise OSError(f"fd:{descriptor} is no TCP socket")
+            raise OSError(f"fd:{descriptor} is no TCP socket; pass one of IPv4 or IPv6")
         if not inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            raise OSError(f"fd:{descriptor} is not listening")
+            raise OSError(f"fd:{descriptor} is not listening; pass a socket after listen()")
         inherited.setblocking(False)
         port: TLSPort = TLSPort._fromListeningDescriptor(
             reactor, inherited.fileno(), inherited.family, factory

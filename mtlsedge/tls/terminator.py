@@ -13,11 +13,15 @@ from typing import Protocol
 from OpenSSL import SSL, crypto
 from twisted.logger import Logger
 
+from mtlsedge.errors import BadCertificate
+from mtlsedge.identity import Identity, PeerChain, Reason
 from mtlsedge.openssl import read_by_record, verify_error_text
 from mtlsedge.ops.deadlines import Deadlines
 from mtlsedge.tls.contexts import build_lobby
 from mtlsedge.tls.facts import HandshakeFailure
 from mtlsedge.tls.hosts import HostTable, TLSHost, enter
+from mtlsedge.trust.certificates import read_certificate
+from mtlsedge.trust.chains import reason_of
 
 _log = Logger()
 
@@ -28,6 +32,7 @@ class Newcomer(Protocol):
     host: TLSHost | None
     server_name: str
     refusal: str  # why the handshake was refused, for the log; "" if it was not
+    identity: Identity  # of a client whose handshake was refused: what it showed, for the log
     proved: dict[int, bytes]  # DER by depth, of a chain that OpenSSL verified
 
 
@@ -118,10 +123,28 @@ def _objection(
         return "a client certificate came before a host was chosen"
     if not host.require or host.trust is None:
         return ""
+    der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
     if not ok:
-        return f"client certificate, depth {depth}: {verify_error_text(error)}"
+        words = f"client certificate, depth {depth}: {verify_error_text(error)}"
+        newcomer.identity = _shown(der, depth, reason_of(error), words)
+        return words
     proved = newcomer.proved
-    proved[depth] = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-    if depth == 0 and not host.trust.admits([proved[at] for at in sorted(proved)]):
-        return "client certificate: revoked, or its revocation list is unusable"
-    return ""
+    proved[depth] = der
+    refused = None
+    if depth == 0:
+        refused = host.trust.objection([proved[at] for at in sorted(proved)])
+    if refused is None:
+        return ""
+    newcomer.identity = refused
+    return f"client certificate: {refused.detail}"
+
+
+def _shown(der: bytes, depth: int, reason: Reason, detail: str) -> Identity:
+    """A refused client as the log has it. OpenSSL begins at the top: the leaf may be unknown."""
+    chain = None
+    if depth == 0:
+        try:
+            chain = PeerChain(read_certificate(der))
+        except BadCertificate:
+            reason = Reason.UNFIT
+    return Identity(presented=True, reason=reason, detail=detail, depth=depth, chain=chain)

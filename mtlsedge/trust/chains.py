@@ -73,7 +73,7 @@ class ChainBuilder:
         known = self._built.get(key)
         now = self._now()
         if known is not None:
-            if now < known.until:
+            if known.since <= now < known.until:
                 return known
             self._built.discard(key)
         built = self._build(peer, now)
@@ -99,7 +99,9 @@ class ChainBuilder:
         outcomes = [_attempt(authority, subject, links, now) for authority in candidates]
         paths = tuple(outcome for outcome in outcomes if isinstance(outcome, Path))
         if paths:
-            return Built(paths, min(c.not_after for path in paths for c in path.chain))
+            everyone = [certificate for path in paths for certificate in path.chain]
+            since = max(certificate.not_before for certificate in everyone)
+            return Built(paths, since, min(certificate.not_after for certificate in everyone))
         return _telling([outcome for outcome in outcomes if isinstance(outcome, Failed)])
 
     def _candidates(self, leaf: Certificate, helpers: Sequence[Certificate]) -> list[Authority]:
@@ -138,9 +140,14 @@ def _attempt(
     return weakness(chain) or Path(authority.name, chain)
 
 
+def reason_of(code: int) -> Reason:
+    """The class of an ``X509_V_ERR_*``."""
+    return _REASONS.get(code, Reason.UNFIT)
+
+
 def _failure(error: crypto.X509StoreContextError) -> Failed:
     code, depth, words = error.errors
-    reason = _REASONS.get(code, Reason.UNFIT)
+    reason = reason_of(code)
     try:
         certificate = read_certificate(
             crypto.dump_certificate(crypto.FILETYPE_ASN1, error.certificate)

@@ -82,21 +82,22 @@ class ClientTrust:
         """Add all client CAs to a store, a TLS context's own for instance.
 
         OpenSSL's flags hold for a whole store, so this one may take an intermediate for an
-        anchor where `settle` does not. It is never the last word: `admits` and `settle` are.
+        anchor where `settle` does not. It is never the last word: `objection` and `settle` are.
         """
         for authority in self._authorities.values():
             authority.fill(store)
 
-    def admits(self, chain_ders: Sequence[bytes]) -> bool:
-        """Whether a chain that OpenSSL verified in a handshake (leaf first) may pass.
+    def objection(self, chain_ders: Sequence[bytes]) -> Identity | None:
+        """Why a chain that OpenSSL verified in a handshake (leaf first) may not pass, or None.
 
         It is judged as `settle` judges it, but for the verifiers, which come after.
         """
         try:
             peer = _read_peer(chain_ders[0], chain_ders[1:])
-        except (BadCertificate, IndexError):
-            return False
-        return not isinstance(self._unrevoked(peer), Failed)
+        except (BadCertificate, IndexError) as error:
+            return Identity(presented=True, reason=Reason.UNFIT, detail=str(error))
+        paths = self._unrevoked(peer)
+        return _refused(peer, paths) if isinstance(paths, Failed) else None
 
     # -- after it --------------------------------------------------------------------------
 

@@ -20,10 +20,12 @@ class Path:
 class Built:
     """A leaf that verified: a path for each client CA that it ends at, at least one.
 
-    ``until`` is the earliest ``notAfter`` of all their certificates, in seconds since the epoch.
+    ``since`` is the latest ``notBefore`` of all their certificates and ``until`` the earliest
+    ``notAfter``, in seconds since the epoch.
     """
 
     paths: tuple[Path, ...]
+    since: float
     until: float
 
     @property

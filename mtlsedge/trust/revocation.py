@@ -81,7 +81,8 @@ class RevocationLists:
         if not self._named:
             return ()
         answers = [(self._lists_of(issuer).current(now), issuer) for issuer in issuers]
-        found = [self._described(a, issuer) for a, issuer in answers if isinstance(a, str)]
+        fate = "; until then whom it issued is refused" if self._policy == "require" else ""
+        found = [self._described(a, issuer) + fate for a, issuer in answers if isinstance(a, str)]
         return (*self.warnings, *found)
 
     def _lists_of(self, issuer: Certificate) -> _IssuersLists:

@@ -30,7 +30,8 @@ def weakness(chain: tuple[Certificate, ...]) -> Failed | None:
         fault = _weak_key(certificate)
         if not fault and depth < last:
             fault = weak_signature(certificate.x509)
-        if not fault and depth > 0 and certificate.subject != certificate.issuer:
+        is_root = depth == last and certificate.subject == certificate.issuer
+        if not fault and depth > 0 and not is_root:
             fault = _no_authority(certificate)
         if fault:
             return Failed(Reason.UNFIT, f"{certificate.subject}: {fault}", depth, chain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,7 @@ def write_pki(directory: Path) -> None:
         "two.crl": pem_crl + pem_crl,
         "cut.crl": pem_crl[:-30],
         "cut-der.crl": crl(ca).public_bytes(ser.Encoding.DER)[:-10],
+        "base64.crl": b64encode(crl(ca).public_bytes(ser.Encoding.DER)),
         "half-pasted.crl": pem_crl[:100] + b"\n" + pem_crl,
         "empty.crl": b"",
         "stale.crl": crl(ca, NOW - DAY).public_bytes(ser.Encoding.PEM),

@@ -214,6 +214,8 @@ CLIENTS = [
     (put("client_ca", 0, crl="half-pasted.crl"), "client_ca[0].crl", "cut short"),
     (put("client_ca", 0, crl="cut-der.crl"), "client_ca[0].crl", "cut-der.crl cannot be read"),
     (put("client_ca", 0, crl="text.txt"), "client_ca[0].crl", "text.txt cannot be read"),
+    (put("client_ca", 0, crl="ca.pem"), "client_ca[0].crl", "ca.pem is PEM and holds no X509 CRL"),
+    (put("client_ca", 0, crl="base64.crl"), "client_ca[0].crl", "base64 -d"),
     (put("client_ca", 0, crl="no.crl"), "client_ca[0].crl", "No such file"),
     (
         lambda m: (m["client_ca"][0].pop("crl"), m["client_ca"][0].update(crl_policy="warn")),

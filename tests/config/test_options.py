@@ -157,8 +157,8 @@ def test_usage_errors(arguments: list[str], word: str) -> None:
         (["--workers", "x"], "--workers", "whole number"),
         (["--crl", "cut.crl"], "--crl", "cut short"),
         (["--verifier", "odd"], "--verifier", "no such verifier"),
-        (["--include", "ip=x"], "--include", "not an IP"),
-        (["--exclude", "certificate=false"], "--exclude", "'exclude'"),
+        (["--include", "ip=x"], "--include ip", "not an IP"),
+        (["--exclude", "certificate=false"], "--exclude certificate", "'exclude'"),
         (["--path", "/a*b*"], "--path", "at most one"),
         (["--session-duration", "24"], "--session-duration", "duration"),
         (["--forward-certificate", "der"], "--forward-certificate", "not one of"),
@@ -193,7 +193,7 @@ def test_problems_of_a_file_keep_their_key_paths(pki: Path) -> None:
 def test_a_key_without_an_option_keeps_its_path() -> None:
     """The table from keys to options goes by the longest known beginning."""
     assert "edge.key_rotation" == option_of("edge.key_rotation")
-    assert "--include" == option_of("application[0].policy[0].include[3].ip[1]")
+    assert "--include ip" == option_of("application[0].policy[0].include[3].ip[1]")
 
 
 def test_help_verifiers_prints_what_was_injected_and_exits(

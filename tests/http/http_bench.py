@@ -245,6 +245,7 @@ class Bench:
         )
         log: Any = self.log
         self.front = Front({NAME: site}, self.deadlines, log, lambda: NOW)
+        self.front.names.add(NAME, site)
 
     @property
     def endpoint(self) -> Endpoint:

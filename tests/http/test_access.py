@@ -128,3 +128,17 @@ def test_the_cookies_path_covers_the_application(ring: KeyRing) -> None:
 def test_the_issuer_is_where_the_keys_are(name: str, issuer: str) -> None:
     """As an origin can look them up."""
     assert issuer == issuer_of(name)
+
+
+def test_the_cookie_lives_as_long_as_what_is_left_of_its_token(ring: KeyRing) -> None:
+    """Also on a connection that is kept for an hour."""
+    now = [NOW]
+    issued = AccessTokens(ring, TokenIssuer(ring, lambda: now[0]), lambda: now[0])
+    (app,) = PolicyTree((application("one", "/"),)).applications
+    who = Holder.of(holder(), "")
+    first = issued.session(app, NAME, who, None)
+    now[0] += 3600
+    later = issued.session(app, NAME, who, first)
+    assert first.token is later.token
+    assert b"Max-Age=86400;" in first.set_cookie
+    assert b"Max-Age=82800;" in later.set_cookie

@@ -7,6 +7,13 @@ from random import Random
 
 import pytest
 from http_bench import OK, SETTINGS, Bench, Wire, counts, get, statuses
+from OpenSSL import SSL
+from service_identity import VerificationError
+from service_identity.exceptions import DNSMismatch, IPAddressMismatch
+from service_identity.hazmat import DNS_ID, IPAddress_ID
+from twisted.python.failure import Failure
+
+from mtlsedge.http.origins import _why
 
 
 def one(**limits: int) -> Bench:
@@ -336,3 +343,27 @@ def test_the_count_never_drifts(seed: int) -> None:
     assert len(bench.lines) > 200
     assert [(0, 0, 0, 0)] * 2 == [counts(origin) for origin in bench.origins]
     assert set() == bench.front.connections
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            VerificationError([DNSMismatch(DNS_ID("app.test"))]),
+            "its certificate is not for app.test; see upstream_server_name",
+        ),
+        (
+            VerificationError([IPAddressMismatch(IPAddress_ID("192.0.2.1"))]),
+            "its certificate is not for 192.0.2.1; see upstream_server_name",
+        ),
+        (
+            SSL.Error([("SSL routines", "", "certificate verify failed")]),
+            "TLS failed: certificate verify failed; does upstream_ca hold its CA, and is its "
+            "certificate within its dates?",
+        ),
+        (SSL.Error([("SSL routines", "", "no shared cipher")]), "TLS failed: no shared cipher"),
+    ],
+)
+def test_why_an_origin_was_not_reached_is_said_in_words(error: Exception, expected: str) -> None:
+    """With the key that mends it."""
+    assert expected == _why(Failure(error))

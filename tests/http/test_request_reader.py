@@ -468,3 +468,19 @@ def test_an_idle_connection_keeps_no_buffer() -> None:
     feed(reader, [data])
     assert reader.between_requests
     assert not [held for held in gc.get_referents(reader.__dict__) if held == data]
+
+
+@pytest.mark.parametrize("line", [b"GET / HTTP/1.1", b"SOURCE / ICE/1.1"])
+@pytest.mark.parametrize("before", [b"\r\n", b"\n"])
+def test_what_stood_below_an_empty_line_is_never_familiar(before: bytes, line: bytes) -> None:
+    """Or a request line could later pass for a field: what the parser refuses stays refused."""
+    first = before + line + b"\r\n" + HOST + b"\r\n"
+    transcript = Transcript()
+    reader = RequestReader(transcript, Limits())
+    for data in (first, b"GET /next HTTP/1.1" + first):
+        reader.take(data)
+        reader.pump()
+        if reader.request_ended:
+            reader.next()
+    assert [b"/"] == transcript.targets
+    assert [400] == [refusal.status for refusal in transcript.refusals]

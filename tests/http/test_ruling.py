@@ -8,9 +8,18 @@ from typing import Any
 
 import pytest
 
+from mtlsedge import model
+from mtlsedge.http.admission import ask_verifiers, open_session
 from mtlsedge.http.messages import Refuse, RequestHead
-from mtlsedge.http.ruling import decide, denial, governing, proved_service_token, read_target
-from mtlsedge.identity import ANONYMOUS, Identity, Reason
+from mtlsedge.http.ruling import (
+    decide,
+    denial,
+    find_route,
+    governing,
+    proved_service_token,
+    read_target,
+)
+from mtlsedge.identity import ANONYMOUS, Identity, PeerChain, Reason, Verdict
 from mtlsedge.policy import service_tokens
 from mtlsedge.policy.question import Decision
 from mtlsedge.session.keys import KeyRing
@@ -209,3 +218,90 @@ def test_a_denial_tells_the_client_only_what_it_can_mend(ring: KeyRing) -> None:
         == denial(Decision("unprotected", False, None, "", "x"), edge.connect().caller).reason
     )
     edge.close()
+
+
+# -- what a connection remembers -----------------------------------------------------------------
+
+
+def test_a_request_without_host_is_not_answered_from_memory(edge: MemoryEdge) -> None:
+    """HTTP/1.0 may leave Host out (RFC 9112 §3.2); the same line of HTTP/1.1 still may not."""
+    caller = edge.connect().caller
+    assert NAME == find_route(head(b"/", host=None, version="1.0"), caller).target.host
+    with pytest.raises(Refuse) as caught:
+        find_route(head(b"/", host=None), caller)
+    assert (400, True) == (caught.value.status, caught.value.close)
+
+
+def test_a_path_with_many_readings_is_not_kept(edge: MemoryEdge) -> None:
+    """They take a hundred times the room of the path."""
+    caller = edge.connect().caller
+    assert find_route(head(b"/open/a;b//c"), caller).target.request_path.readings
+    assert {} == caller.routes
+    find_route(head(b"/open/a"), caller)
+    assert 1 == len(caller.routes)
+
+
+class Particular:
+    """Accepts every chain, at one host."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+
+    def settle(self, leaf: bytes | None, sent: Any, server_name: str) -> Any:
+        raise AssertionError("nobody asks for it here")
+
+    def judge(self, spec: str, peer: PeerChain, server_name: str) -> Verdict:
+        return Verdict(server_name == self._host, "another host")
+
+
+@pytest.fixture
+def wild(ring: KeyRing) -> Iterator[MemoryEdge]:
+    """A default host of any name below example.com; one application, which asks a verifier."""
+    rules = model.RuleSet((model.Rule("verifier", ("particular",)),))
+    policy = model.Policy("one", "allow", rules)
+    everywhere = model.Application("all", (model.Domain("*.example.com"),), (policy,), "aud")
+    made = MemoryEdge(ring, (everywhere,))
+    site = replace(made.front.sites[NAME], judge=Particular("a.example.com"))
+    made.front.sites[NAME] = made.front.default = site
+    made.front.names = type(made.front.names)()
+    made.front.names.add("*.example.com", site)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_a_verdict_is_of_the_host_that_it_was_asked_for(
+    wild: MemoryEdge, order: tuple[str, ...]
+) -> None:
+    """A connection without a server name may ask for several hosts of one application."""
+    caller = wild.connect(holder(), server_name="").caller
+    for name in order:
+        asked = head(b"/", host=f"{name}.example.com".encode())
+        route = find_route(asked, caller)
+        assert None is ask_verifiers(route.application, caller, route.target.host)
+        decision = decide(route.target, route.application, caller, "")
+        assert (name == "a") is decision.admitted
+
+
+def test_a_connection_does_not_remember_every_host_that_it_named(wild: MemoryEdge) -> None:
+    """Where a wildcard answers without a server name, a client may make up any number."""
+    caller = wild.connect(holder(), server_name="").caller
+    for number in range(100):
+        asked = head(b"/", host=b"h%d.example.com" % number)
+        route = find_route(asked, caller)
+        assert route.application is not None
+        ask_verifiers(route.application, caller, route.target.host)
+        decide(route.target, route.application, caller, "")
+        if number < 40:  # each one signs a token
+            open_session(route.application, caller, route.target.host, "")
+    kept = (caller.routes, caller.verdicts, caller.decisions, caller.sessions)
+    assert max(map(len, kept)) <= 32
+
+
+def test_a_name_that_another_host_has_is_not_its_wildcards(wild: MemoryEdge) -> None:
+    """Without a server name, too: that host's client CAs and origins are others."""
+    wild.front.names.add("shut.example.com", replace(wild.front.sites[NAME], judge=None))
+    assert (421, False) == refused(wild, head(b"/", host=b"shut.example.com"), server_name="")
+    asked = head(b"/", host=b"open.example.com")
+    caller = wild.connect(server_name="").caller
+    assert "open.example.com" == read_target(asked, caller).host

@@ -44,9 +44,9 @@ def test_an_address_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
 def test_signing_keys_that_others_can_read_are_refused(tmp_path: Path) -> None:
     """The message names the file and the remedy."""
     edge = Edge(tmp_path, tables.one_host(NAME, "http://127.0.0.1:1"))
-    with edge:
-        pass
     keys = tmp_path / "state" / "signing-keys.json"
+    with edge:
+        wait_until(keys.exists, 20, "the keys to be made")
     assert 0o600 == keys.stat().st_mode & 0o777
     keys.chmod(0o644)
     log = refused(edge)
@@ -114,7 +114,7 @@ def test_what_this_release_does_not_serve_is_said_at_the_start(
         **tables.one_host(NAME, origin.url),
     }
     edge = start_edge(config)
-    wait_until(lambda: "serving 1 host" in edge.log(), 20, "the edge to serve")
+    wait_until(lambda: "serving generation 1" in edge.log(), 20, "the edge to serve")
     assert "workers = 4" in edge.log()
     assert "admin = '127.0.0.1:9901'" in edge.log()
 

@@ -394,3 +394,17 @@ def test_a_pipe_whose_reader_left_costs_lines_only(redirect: Any) -> None:
     log.close()
     os.close(writer)
     assert 1 == log.dropped
+
+
+def test_standard_output_may_be_a_file_that_others_write_too(redirect: Any, tmp_path: Path) -> None:
+    """As after ``> edge.log``: nobody writes over anybody's lines."""
+    place = tmp_path / "edge.log"
+    with place.open("wb", buffering=0) as file:
+        redirect(file.fileno())
+        log = AccessLog("-", Clock())
+        log.write("ours")
+        log.flush()
+        os.write(1, b"theirs\n")
+        log.write("ours again")
+        log.close()
+    assert "ours\ntheirs\nours again\n" == place.read_text()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from perf import ab, cli, report
+from perf import ab, cli, machine, report
 from perf.catalogue import EDGE, ORIGIN, PEERS, Kind, Setting, Unavailable, prepare, render
 from perf.client import Failed, check_begun, check_whole
 from perf.cpu import Cores, choose_cores, core_times, cpu_ns, process_tree, stolen_share
@@ -326,7 +326,7 @@ def test_the_report_shows_void_rounds_and_leaves_them_out() -> None:
     edge = Measured("edge", "1", LOAD, facts, 1, None, [SAMPLE, void, SAMPLE])
     other = Measured("nginx", "2", LOAD, facts, 10_000_000, None, [SAMPLE, SAMPLE, SAMPLE])
     plan = _plan("handshakes", "--against", "nginx")
-    around = report.environment()
+    around = machine.environment()
 
     said = report.table(plan, [edge, other], around)
     assert "(1.00..1.00)  2 rounds" in said

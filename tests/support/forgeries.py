@@ -29,6 +29,8 @@ ADDRESS = frozenset(
         b"x-forwarded-email",
         b"x-real-ip",
         b"x-request-id",
+        b"cookie2",
+        b"cf-authorization",
         b"cf-connecting-ip",
         b"cf-connecting-ipv6",
         b"cf-pseudo-ipv4",

@@ -294,6 +294,7 @@ class MemoryEdge:
         )
         log: Any = self.log
         self.front = Front({NAME: site}, deadlines, log, now)
+        self.front.names.add(NAME, site)
         publisher: Any = globalLogPublisher
         publisher.addObserver(self._observe)
 

@@ -191,7 +191,7 @@ def test_what_is_no_listening_tcp_socket_is_refused() -> None:
         for descriptor, expected in [
             (silent.fileno(), "is not listening"),
             (local.fileno(), "is no TCP socket"),
-            (closed, "Bad file descriptor"),
+            (closed, "no socket that a supervisor passed .Bad file descriptor"),
         ]:
             with pytest.raises(OSError, match=expected):
                 open_serving(listen=Listen(descriptor=descriptor))

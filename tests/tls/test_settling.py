@@ -254,15 +254,15 @@ async def test_an_error_in_the_verify_callback_refuses_this_client_only(
     """pyOpenSSL would raise it again in the next connection that has to wait for something."""
     host = tls_host(NAME, trust=trusting(), handshake="require")
     broken = [True]
-    admits = host.trust.admits  # type: ignore[union-attr]
+    objection = host.trust.objection  # type: ignore[union-attr]
 
-    def once(chain: Any) -> bool:
+    def once(chain: Any) -> Any:
         if broken:
             broken.pop()
             raise ZeroDivisionError("on purpose")
-        return admits(chain)
+        return objection(chain)
 
-    monkeypatch.setattr(host.trust, "admits", once)
+    monkeypatch.setattr(host.trust, "objection", once)
     serving = serve(Scribe, {NAME: host})
     first = await aside(greet, serving.number, NAME, certs.client())
     await until(lambda: serving.failures, "the refusal")
@@ -273,6 +273,19 @@ async def test_an_error_in_the_verify_callback_refuses_this_client_only(
     assert protocol.transport.identity.verified
     first.close()
     second.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_handshake_that_refused_a_certificate_says_whose(serve: Serve) -> None:
+    """The log of a host that requires one tells a stranger from a client that had none."""
+    serving = serve(Scribe, {NAME: tls_host(NAME, trust=trusting(), handshake="require")})
+    stranger = await aside(greet, serving.number, NAME, certs.client("x", certs.OTHER_CA))
+    await until(lambda: serving.failures, "the refusal")
+    found = serving.failures[0].identity
+    assert (True, False, Reason.UNTRUSTED) == (found.presented, found.verified, found.reason)
+    assert found.chain is not None
+    assert "CN=x" == found.chain.leaf.subject
+    stranger.close()
 
 
 # -- what is left behind -------------------------------------------------------------------------

@@ -669,3 +669,16 @@ def test_every_usage_of_a_client_passes() -> None:
     """Client authentication among others is client authentication."""
     usages: Sequence[x509.ObjectIdentifier] = (*SERVER, *CLIENT)
     assert isinstance(build(peer(client("c", ROOT, key=p256(1), usages=usages))), Built)
+
+
+def test_a_remembered_chain_is_not_valid_before_its_time() -> None:
+    """A clock that was ahead and is put right leaves nobody admitted early."""
+    now = Moving()
+    now.now += 120
+    early = client("c", ROOT, key=p256(1), start=MOMENT + timedelta(minutes=1))
+    chain_builder = builder(client_ca(ROOT), now=now)
+    assert isinstance(chain_builder.build(peer(early)), Built)
+    now.now -= 120
+    outcome = chain_builder.build(peer(early))
+    assert isinstance(outcome, Failed)
+    assert Reason.NOT_YET_VALID is outcome.reason

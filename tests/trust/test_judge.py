@@ -460,9 +460,9 @@ def test_within_a_handshake_the_revoked_are_not_admitted(
 ) -> None:
     """What OpenSSL verified is judged as after the handshake, but for the verifiers."""
     judge = trust(client_ca(ROOT, crls=(CRL,)))
-    assert admitted == judge.admits([each.der for each in chain])
+    assert admitted == (judge.objection([each.der for each in chain]) is None)
 
 
 def test_what_cannot_be_read_is_not_admitted() -> None:
     """Nothing is raised into OpenSSL's callback."""
-    assert not trust().admits([b"garbage"])
+    assert trust().objection([b"garbage"]) is not None

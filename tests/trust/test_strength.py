@@ -37,3 +37,12 @@ def test_a_weakness_keeps_the_chain_it_was_found_in() -> None:
     outcome = weakness(chain)
     assert outcome is not None
     assert chain == outcome.chain
+
+
+def test_only_an_anchor_is_excused_from_saying_that_it_is_a_ca() -> None:
+    """A CA that copies the subject out of a request may be had to certify its own name."""
+    signs = [(key_usage("key_cert_sign"), True)]
+    namesake = mint("Root", ROOT, key=p256(3), extensions=signs)
+    outcome = weakness((client("c", namesake, key=p256(1)).read, namesake.read, ROOT.read))
+    assert outcome is not None
+    assert (1, True) == (outcome.depth, "no basic constraints" in outcome.detail)
