@@ -17,7 +17,7 @@ from OpenSSL import SSL
 from mtlsedge import model
 from mtlsedge.errors import BadCertificate, ConfigurationError, Problem
 from mtlsedge.http.access import AccessTokens
-from mtlsedge.http.site import Front, Site
+from mtlsedge.http.site import Crowd, Front, Site
 from mtlsedge.http.upstreams import origin_group
 from mtlsedge.names import NameTable
 from mtlsedge.ops.accesslog import AccessLog
@@ -44,6 +44,7 @@ class Surroundings:
     deadlines: Deadlines
     tokens: AccessTokens
     log: AccessLog
+    crowd: Crowd
     handshake_failed: Callable[[HandshakeFailure], None]
 
 
@@ -93,8 +94,9 @@ def assemble(configuration: model.Configuration, around: Surroundings) -> Assemb
         around.deadlines,
         around.log,
         around.now,
-        names=names,
-        default=names.find(default) if default else None,
+        around.crowd,
+        names,
+        names.find(default) if default else None,
     )
     trusts = tuple(one.trust for one in guarded if one.trust is not None)
     return Assembled(terminator, front, trusts)

@@ -21,7 +21,7 @@ from mtlsedge.assembly import Assembled, Now, Surroundings, assemble
 from mtlsedge.errors import ConfigurationError, EdgeError, Problem
 from mtlsedge.http.access import AccessTokens
 from mtlsedge.http.server import HTTPConnection
-from mtlsedge.http.site import Front
+from mtlsedge.http.site import Crowd
 from mtlsedge.ops.accesslog import (
     AccessLog,
     certificate_fragment,
@@ -93,7 +93,6 @@ class EdgeService(service.Service):
         self._factory.noisy = False
         self._access_log: AccessLog
         self._around: Surroundings
-        self._retired: list[Front] = []  # of earlier configurations, with connections left
         self._assembled: Assembled
         self._rotation: LoopingCall
 
@@ -156,7 +155,6 @@ class EdgeService(service.Service):
             port.terminator = assembled.terminator
             port.limit = configuration.edge.limits.connections
         earlier.front.retire(assembled.front)
-        self._retired = [front for front in (*self._retired, earlier.front) if front.connections]
         self._warn_of_restart(configuration)
         self._configuration = configuration
         self._warn()
@@ -204,6 +202,7 @@ class EdgeService(service.Service):
             Deadlines(self._reactor),
             AccessTokens(ring, TokenIssuer(ring, self._now), self._now),
             self._access_log,
+            Crowd(),
             self._handshake_failed,
         )
         self._rotation = LoopingCall(ring.rotate_if_due)
@@ -216,20 +215,18 @@ class EdgeService(service.Service):
             self._rotation.stop()
         stopped = [maybeDeferred(port.stopListening) for port in self._ports]
         self._ports.clear()
-        fronts = [*self._retired, self._assembled.front]
-        for front in fronts:
-            front.drain()
+        self._around.crowd.drain()
         timeout = self._configuration.edge.timeouts.drain
-        drained = self._wait_for_connections(fronts, self._reactor.seconds() + timeout)
+        drained = self._wait_for_connections(self._reactor.seconds() + timeout)
         done: Deferred[Any] = gatherResults([*stopped, drained])
         done.addBoth(self._close)
         return done
 
-    def _wait_for_connections(self, fronts: list[Front], until: float) -> Deferred[Any]:
+    def _wait_for_connections(self, until: float) -> Deferred[Any]:
         waiting: Deferred[Any] = Deferred()
 
         def look() -> None:
-            if not any(front.connections for front in fronts) or self._reactor.seconds() >= until:
+            if not self._around.crowd.connections or self._reactor.seconds() >= until:
                 waiting.callback(None)
             else:
                 self._reactor.callLater(0.05, look)
@@ -238,8 +235,7 @@ class EdgeService(service.Service):
         return waiting
 
     def _close(self, result: Any) -> Any:
-        for front in (*self._retired, self._assembled.front):
-            front.stop()
+        self._around.crowd.stop()
         for site in self._assembled.front.sites.values():
             site.origins.close()
         self._access_log.close()

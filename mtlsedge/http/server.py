@@ -57,10 +57,10 @@ class HTTPConnection(protocol.Protocol):
         self._caller = meet(self._front, site, transport, transport.identity)
         self._reader = RequestReader(self, site.host.limits)
         self._timeouts = site.host.timeouts
-        self._front.connections.add(self)
+        self._front.crowd.connections.add(self)
         transport.registerProducer(self, True)
         self._deadline.set(self._timeouts.request_head)
-        if self._front.draining:
+        if self._front.crowd.draining:
             self._close()
 
     def dataReceived(self, data: bytes) -> None:
@@ -79,7 +79,7 @@ class HTTPConnection(protocol.Protocol):
         self._deadline.forget()
         if self._caller is not None:
             self._reader.close()
-        self._front.connections.discard(self)
+        self._front.crowd.connections.discard(self)
         exchange, self._exchange = self._exchange, None
         self._closing = True
         self._out.clear()
@@ -139,9 +139,7 @@ class HTTPConnection(protocol.Protocol):
             # In a new handshake this client would not come so far.
             detail = identity.detail or "the host has come to require a certificate"
             return Refuse(403, identity.reason.value, detail)
-        self._front.connections.discard(self)
         self._front = front
-        front.connections.add(self)
         self._caller = meet(front, site, self.transport, identity)
         self._timeouts = site.host.timeouts
         return None
@@ -175,7 +173,7 @@ class HTTPConnection(protocol.Protocol):
     def send_head(self, head: ResponseHead, extra: bytes, *, close: bool) -> None:
         """Begin an answer, framed so that its end is certain (RFC 9112 §6.3)."""
         request = self._request
-        close = close or not request.keep_alive or self._front.draining or self._outdated
+        close = close or not request.keep_alive or self._front.crowd.draining or self._outdated
         self._chunked = head.length is None and request.version == "1.1"
         framing = b""
         if self._chunked:
@@ -245,7 +243,7 @@ class HTTPConnection(protocol.Protocol):
     def finished(self, *, close: bool) -> None:
         """The exchange is over: the next, or the end."""
         self._exchange = None
-        if close or self._answer_closes or self._tunnelling or self._front.draining:
+        if close or self._answer_closes or self._tunnelling or self._front.crowd.draining:
             self._close()
             return
         self._reader.held = False

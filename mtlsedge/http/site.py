@@ -56,19 +56,40 @@ class Live(Protocol):
 
 
 @dataclass(slots=True)
+class Crowd:
+    """The connections that are open, whichever configuration they meet.
+
+    Once ``draining``, each closes after its present exchange.
+    """
+
+    connections: set[Live] = field(default_factory=set)
+    draining: bool = False
+
+    def drain(self) -> None:
+        """Let every connection finish what it is doing, and close."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.drain()
+
+    def stop(self) -> None:
+        """Cut every connection that is still there."""
+        for connection in list(self.connections):
+            connection.stop()
+
+
+@dataclass(slots=True)
 class Front:
     """What every connection of one configuration shares.
 
-    ``now`` is the wall clock, in seconds since the epoch, for tokens and logs; ``connections``
-    are those that are open; once ``draining``, each closes after its present exchange.
+    ``now`` is the wall clock, in seconds since the epoch, for tokens and logs. The crowd is that
+    of the whole process: a reload hands it on.
     """
 
     sites: dict[str, Site]  # by the first of its names
     deadlines: Deadlines
     log: AccessLog
     now: Callable[[], float]
-    connections: set[Live] = field(default_factory=set)
-    draining: bool = False
+    crowd: Crowd = field(default_factory=Crowd)
     names: NameTable[Site] = field(default_factory=NameTable)
     default: Site | None = None  # of clients that send no server name
     successor: Front | None = None
@@ -89,17 +110,6 @@ class Front:
     def site_of(self, server_name: str) -> Site | None:
         """The site of a canonical server name, "" where the client sent none."""
         return self.names.find(server_name) if server_name else self.default
-
-    def drain(self) -> None:
-        """Let every connection finish what it is doing, and close."""
-        self.draining = True
-        for connection in list(self.connections):
-            connection.drain()
-
-    def stop(self) -> None:
-        """Cut every connection that is still there."""
-        for connection in list(self.connections):
-            connection.stop()
 
 
 @dataclass(frozen=True, slots=True)

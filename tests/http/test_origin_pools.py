@@ -342,7 +342,7 @@ def test_the_count_never_drifts(seed: int) -> None:
     chaos.end()
     assert len(bench.lines) > 200
     assert [(0, 0, 0, 0)] * 2 == [counts(origin) for origin in bench.origins]
-    assert set() == bench.front.connections
+    assert set() == bench.front.crowd.connections
 
 
 @pytest.mark.parametrize(

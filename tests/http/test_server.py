@@ -152,14 +152,14 @@ def test_draining_lets_an_answer_end_and_says_that_it_is_the_last() -> None:
     bench = Bench()
     busy, idle = bench.client(), bench.client()
     busy.say(get())
-    bench.front.drain()
+    bench.front.crowd.drain()
     assert ("", "linger") == (busy.closing, idle.closing)
     bench.wire.say(OK)
     assert b"\r\nConnection: close\r\n" in busy.taken()
     assert "linger" == busy.closing
     assert "linger" == bench.client().closing
     bench.settle()
-    assert set() == bench.front.connections
+    assert set() == bench.front.crowd.connections
 
 
 def test_stopping_refuses_or_cuts_what_is_under_way() -> None:
@@ -169,7 +169,7 @@ def test_stopping_refuses_or_cuts_what_is_under_way() -> None:
     waiting.say(get("/waiting"))
     reading.say(get("/reading"))
     bench.wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
-    bench.front.stop()
+    bench.front.crowd.stop()
     assert [503] == statuses(waiting.taken())
     assert ("linger", "abort", "abort") == (waiting.closing, reading.closing, idle.closing)
     bench.settle()
@@ -188,7 +188,7 @@ def test_a_client_that_leaves_is_forgotten() -> None:
     middle.say(get())
     middle.lost()
     bench.settle()
-    assert set() == bench.front.connections
+    assert set() == bench.front.crowd.connections
     assert (0, 0, 0, 0) == counts(bench.origins[0])
     assert [499] == [line["status"] for line in bench.lines]
 

@@ -100,7 +100,7 @@ def what_comes_of(
     client.hang_up()
     received += client.taken()
     assert [] == edge.errors, seed
-    assert not edge.front.connections, seed
+    assert not edge.front.crowd.connections, seed
     lines, requests = edge.lines(), edge.origin.requests[:]
     edge.log.lines.clear()
     edge.origin.requests.clear()
