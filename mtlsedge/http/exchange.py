@@ -131,7 +131,7 @@ class Exchange:
         service_token = proved_service_token(head, caller)
         decision = self.record.decision = decide(target, application, caller, service_token)
         if not decision.admitted:
-            raise denial(decision, caller)
+            raise denial(decision, caller, head, service_token)
         if self._body_limit and (head.length or 0) > self._body_limit:
             raise Refuse(413, "too_large", "the request body is too large")
         if application is not None and decision.word != "bypass":

@@ -18,6 +18,7 @@ from mtlsedge.policy.question import (
     Decision,
     Question,
 )
+from mtlsedge.policy.reasons import explained
 from mtlsedge.target import Target, read_path
 
 _REFUSED_METHODS = frozenset(
@@ -149,7 +150,7 @@ def decide(
     if decision is None:
         verdicts = caller.verdicts.get(target.host, _NO_VERDICTS)
         question = Question(caller.identity, target, caller.ip, service_token, verdicts)
-        decision = application.decide(question)
+        decision = explained(application, question, application.decide(question))
         remember(caller.decisions, key, decision)
     return decision
 
@@ -161,18 +162,19 @@ def proved_service_token(head: RequestHead, caller: Caller) -> str:
     return caller.site.service_tokens.check(head.client_id, head.client_secret, caller.front.now())
 
 
-def denial(decision: Decision, caller: Caller) -> Refuse:
+def denial(decision: Decision, caller: Caller, head: RequestHead, service_token: str) -> Refuse:
     """The 403 for a decision that admits nobody.
 
     The client hears of its certificate where that failed, since it can do something about it;
     which policy said no stays in the log.
     """
-    identity = caller.identity
+    identity, detail = caller.identity, decision.reason
     if decision.word == "unprotected":
-        return Refuse(403, "host_denied", decision.reason)
+        return Refuse(403, "host_denied", detail)
+    if head.client_id and not service_token:
+        detail = f"{detail}; the service token is unknown, expired, or its secret is wrong"
     if caller.site.judge is None or identity.verified:
-        return Refuse(403, "policy_denied", decision.reason)
-    detail = decision.reason
+        return Refuse(403, "policy_denied", detail)
     if identity.reason is not Reason.NOT_PRESENTED:
         detail = f"{detail}; the certificate: {identity.detail}"
     return Refuse(403, identity.reason.value, detail)

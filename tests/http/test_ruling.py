@@ -207,16 +207,15 @@ def test_a_denial_tells_the_client_only_what_it_can_mend(ring: KeyRing) -> None:
     ):
         caller = edge.connect(identity).caller
         caller.site = replace(site, judge=judge)
-        refusal = denial(decision, caller)
+        refusal = denial(decision, caller, RequestHead("GET", b"/", "1.1"), "")
         assert (403, reason, False) == (refusal.status, refusal.reason, refusal.close)
         assert "secret policy" in refusal.detail
         assert ("expired yesterday" in refusal.detail) is (
             identity is expired and judge is not None
         )
-    assert (
-        "host_denied"
-        == denial(Decision("unprotected", False, None, "", "x"), edge.connect().caller).reason
-    )
+    unprotected = Decision("unprotected", False, None, "", "x")
+    head = RequestHead("GET", b"/", "1.1")
+    assert "host_denied" == denial(unprotected, edge.connect().caller, head, "").reason
     edge.close()
 
 
@@ -305,3 +304,12 @@ def test_a_name_that_another_host_has_is_not_its_wildcards(wild: MemoryEdge) -> 
     asked = head(b"/", host=b"open.example.com")
     caller = wild.connect(server_name="").caller
     assert "open.example.com" == read_target(asked, caller).host
+
+
+def test_a_service_token_that_is_not_good_is_told_in_the_log(edge: MemoryEdge) -> None:
+    """To the operator; the client hears what everybody hears."""
+    caller = edge.connect(ANONYMOUS).caller
+    decision = Decision("block", False, None, "", "no policy matched")
+    head = RequestHead("GET", b"/", "1.1", client_id="x.access", client_secret="guess")
+    assert "service token is unknown" in denial(decision, caller, head, "").detail
+    assert "service token" not in denial(decision, caller, head, "robot").detail

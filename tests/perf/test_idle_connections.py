@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import shutil
 from pathlib import Path
@@ -35,10 +36,10 @@ def test_the_kernels_sums_are_read_in_bytes() -> None:
 def test_a_process_holds_what_it_has_touched() -> None:
     """Of our own, and of one that is not there."""
     before = usage((os.getpid(),))
-    held = bytearray(os.urandom(8 << 20))
-    after = usage((os.getpid(),))
-    assert after.rss - before.rss > 4 << 20
-    assert len(held) == 8 << 20
+    with mmap.mmap(-1, 32 << 20) as held:  # pages that nothing was in before
+        held.write(b"x" * (32 << 20))
+        after = usage((os.getpid(),))
+    assert after.rss - before.rss > 24 << 20
     with pytest.raises(ProcessLookupError):
         usage((2**22 + 1,))
 

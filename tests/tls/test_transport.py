@@ -130,7 +130,7 @@ async def test_a_push_producer_is_paused_and_resumed(serve: Serve) -> None:
     sock = await aside(greet, serving.number)
     assert BIG == await aside(read_all, sock)
     protocol = serving.protocols[0]
-    assert protocol.pauses > 1
+    assert protocol.pauses >= 1
     assert protocol.held <= protocol.transport.bufferSize + piece + 16 * 1024
 
 
