@@ -61,21 +61,23 @@ class Deadlines:
 class Deadline:
     """One movable moment after which a peer was too slow."""
 
-    __slots__ = ("_at", "_bucket", "_deadlines", "_expired")
+    __slots__ = ("_at", "_bucket", "_deadlines", "_expired", "_sooner")
 
     def __init__(self, deadlines: Deadlines, expired: Callable[[], None]) -> None:
         self._deadlines = deadlines
         self._expired: Callable[[], None] | None = expired
         self._at = inf  # when the peer is too slow
         self._bucket = _NEVER  # when it is looked at; entries in other buckets count for nothing
+        self._sooner = inf  # what is due by then must be looked at in an earlier bucket
 
     def set(self, delay: float) -> None:
         """Move the deadline to ``delay`` seconds from now; 0 means there is none."""
         if delay <= 0:
             self._at = inf
             return
-        self._at = self._deadlines.seconds() + delay
-        self._follow()
+        self._at = at = self._deadlines.seconds() + delay
+        if at <= self._sooner:
+            self._follow()
 
     def clear(self) -> None:
         """There is no deadline until it is set again."""
@@ -90,7 +92,7 @@ class Deadline:
         """Expire or be followed, if it is this bucket that the deadline waits for."""
         if bucket != self._bucket:
             return
-        self._bucket = _NEVER
+        self._bucket, self._sooner = _NEVER, inf
         if self._at == inf or self._expired is None:
             return
         if self._at > self._deadlines.seconds():
@@ -103,4 +105,5 @@ class Deadline:
         bucket = ceil(self._at / BUCKET)
         if bucket < self._bucket:
             self._bucket = bucket
+            self._sooner = (bucket - 1) * BUCKET
             self._deadlines.enter(self, bucket)

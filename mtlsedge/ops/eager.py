@@ -15,7 +15,9 @@ def write_eagerly(transport: FileDescriptor, data: bytes) -> None:
     """``transport.write``, but what the socket takes now is sent now; the rest is queued."""
     if not transport.connected or transport._writeDisconnected:
         return
-    if _idle(transport):
+    idle = not transport._tempDataLen and transport.offset == len(transport.dataBuffer)
+    # A pull producer is asked for more by the queue running dry, so it needs the queue.
+    if idle and (transport.producer is None or transport.streamingProducer):
         sent = transport.writeSomeData(data)
         if isinstance(sent, int):
             if sent == len(data):
@@ -24,12 +26,6 @@ def write_eagerly(transport: FileDescriptor, data: bytes) -> None:
         # An error is left for the reactor's own attempt: a connection must not be lost while
         # its protocol is in the middle of a write.
     FileDescriptor.write(transport, data)
-
-
-def _idle(transport: FileDescriptor) -> bool:
-    nothing_queued = not transport._tempDataLen and transport.offset == len(transport.dataBuffer)
-    # A pull producer is asked for more by the queue running dry, so it needs the queue.
-    return nothing_queued and (transport.producer is None or transport.streamingProducer)
 
 
 def acknowledge_now(sock: socket.socket) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from errno import EINTR
 from functools import partial
+from select import EPOLLIN
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
@@ -28,6 +29,17 @@ def poll_plainly(reactor: Any) -> bool:
     return True
 
 
+def _read(reactor: Any, selectable: Any) -> None:
+    """The most usual event of all: there is something to read, and nothing else."""
+    try:
+        lost = selectable.doRead()
+    except Exception as error:
+        _log.failure("reading from {what} failed", what=type(selectable).__name__)
+        lost = error
+    if lost:
+        reactor._disconnectSelectable(selectable, lost, True)
+
+
 def _poll(reactor: Any, timeout: float | None) -> None:
     """``EPollReactor.doPoll``, but for the context; errors are handled below it all the same."""
     selectables = reactor._selectables
@@ -43,6 +55,9 @@ def _poll(reactor: Any, timeout: float | None) -> None:
         if selectable is None:
             continue  # it went with an event before this one
         try:
-            read_or_write(selectable, descriptor, event)
+            if event == EPOLLIN:
+                _read(reactor, selectable)
+            else:
+                read_or_write(selectable, descriptor, event)
         except Exception:  # of a protocol that is told of its end, say
             _log.failure("an event of {what} failed", what=type(selectable).__name__)
