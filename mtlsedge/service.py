@@ -44,12 +44,17 @@ _SESSION_MARGIN = 86400.0  # seconds that an old key outlives the longest sessio
 
 
 @contextmanager
-def _or_exit() -> Iterator[None]:
-    """Say what stands in the way, without a traceback, and end the process."""
+def _or_exit(foreground: bool) -> Iterator[None]:
+    """Say what stands in the way, without a traceback, and end the process.
+
+    A daemon's parent waits for word from it, which twistd sends only of an ``Exception``.
+    """
     try:
         yield
     except (EdgeError, CannotListenError, OSError) as error:
         _log.critical("mtlsedge cannot start: {error}", error=error)
+        if not foreground:
+            raise
         raise SystemExit(1) from None
 
 
@@ -73,6 +78,7 @@ class EdgeService(service.Service):
         reactor: where sockets and timers live.
         read: reads the configuration anew and gives it this generation number.
         now: the wall clock, in seconds since the epoch.
+        foreground: nobody waits for word from a daemon.
     """
 
     name = "mtlsedge"
@@ -83,7 +89,10 @@ class EdgeService(service.Service):
         reactor: Any,
         read: Callable[[int], model.Configuration],
         now: Now = time.time,
+        *,
+        foreground: bool = True,
     ) -> None:
+        self._foreground = foreground
         self._configuration = configuration
         self._reactor = reactor
         self._read = read
@@ -103,7 +112,7 @@ class EdgeService(service.Service):
             SystemExit: an address is taken or not ours; the log says which.
         """
         edge = self._configuration.edge
-        with _or_exit():
+        with _or_exit(self._foreground):
             for listen in edge.listen:
                 port = open_port(self._reactor, listen, self._factory, edge.limits.connections)
                 self._ports.append(port)
@@ -119,7 +128,7 @@ class EdgeService(service.Service):
         super().startService()
         if not self._ports:
             self.privilegedStartService()
-        with _or_exit():
+        with _or_exit(self._foreground):
             self._assembled = self._assemble()
         self._warn()
         for port in self._ports:

@@ -50,4 +50,5 @@ def makeService(options: Options) -> IService:
     except ConfigurationError as error:
         problems = "\n".join(f"  {problem}" for problem in error.problems)
         raise SystemExit(f"mtlsedge: the configuration was refused:\n{problems}") from None
-    return EdgeService(configuration, reactor, read)
+    foreground = options.parent is None or bool(options.parent["nodaemon"])
+    return EdgeService(configuration, reactor, read, foreground=foreground)

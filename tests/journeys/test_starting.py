@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from support import certs, tables
+from support import certs, tables, toml
 from support.client import Client
 from support.edge import TWISTD, Edge
 from support.origin import CountingOrigin
@@ -39,6 +39,24 @@ def test_an_address_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
         log = refused(Edge(tmp_path, config))
     assert f"mtlsedge cannot start: Couldn't listen on 127.0.0.1:{port}" in log
     assert "Traceback" not in log
+
+
+def test_a_daemon_that_cannot_start_says_so_and_ends(tmp_path: Path) -> None:
+    """Whoever started it gets a status and the reason, and does not wait for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = {
+            "edge": {"listen": [f"127.0.0.1:{port}"]},
+            **tables.one_host(NAME, "http://127.0.0.1:1"),
+        }
+        (tmp_path / "edge.toml").write_text(toml.dumps(config))
+        command = [sys.executable, str(TWISTD), "--pidfile=edge.pid", "--logfile=edge.log"]
+        command += ["mtlsedge", "--config", "edge.toml"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=tmp_path)
+    assert 1 == done.returncode
+    assert f"Couldn't listen on 127.0.0.1:{port}" in done.stdout + done.stderr
+    assert "mtlsedge cannot start" in (tmp_path / "edge.log").read_text()
+    assert not (tmp_path / "edge.pid").exists()
 
 
 def test_signing_keys_that_others_can_read_are_refused(tmp_path: Path) -> None:
