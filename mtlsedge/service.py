@@ -173,23 +173,28 @@ class EdgeService(service.Service):
 
     def _bind_as(self, configuration: model.Configuration) -> None:
         """Listen where the new configuration says; what cannot be bound leaves all as it was."""
-        wanted, held = configuration.edge.listen, self._configuration.edge.listen
         limit = configuration.edge.limits.connections
-        by_listen = dict(zip(held, self._ports, strict=True))
-        opened: dict[model.Listen, TLSPort] = {}
+        # Not by dictionary: "127.0.0.1:0" may stand twice, for two ports.
+        left = list(zip(self._configuration.edge.listen, self._ports, strict=True))
+        ports: list[TLSPort] = []
+        opened: list[TLSPort] = []
         try:
-            for listen in wanted:
-                if listen not in by_listen:
-                    opened[listen] = open_port(self._reactor, listen, self._factory, limit)
+            for listen in configuration.edge.listen:
+                kept = next((pair for pair in left if pair[0] == listen), None)
+                if kept is not None:
+                    left.remove(kept)
+                    ports.append(kept[1])
+                else:
+                    opened.append(open_port(self._reactor, listen, self._factory, limit))
+                    ports.append(opened[-1])
         except (CannotListenError, OSError) as error:
-            for port in opened.values():
+            for port in opened:
                 port.stopListening()
             raise ConfigurationError((Problem("edge.listen", str(error)),)) from error
-        for listen, port in by_listen.items():
-            if listen not in wanted:
-                port.stopListening()
-        self._ports = [by_listen.get(listen) or opened[listen] for listen in wanted]
-        for port in opened.values():
+        for _, port in left:
+            port.stopListening()
+        self._ports = ports
+        for port in opened:
             self._tell_port(port)
 
     def _warn_of_restart(self, configuration: model.Configuration) -> None:

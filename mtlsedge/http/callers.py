@@ -49,6 +49,7 @@ def judge_again(caller: Caller, site: Site) -> Identity | None:
     )
     if isinstance(answer, Identity):
         return answer
+    answer.addErrback(lambda _: None)  # nobody is left to hear that it was cancelled
     answer.cancel()
     return None
 
