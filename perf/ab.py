@@ -31,13 +31,13 @@ def run(load: Load) -> Sample:
     with TemporaryDirectory(prefix="perf-ab-") as directory:
         percentiles = Path(directory) / "percentiles.csv"
         server, origin = read_clock(load.server_pids), read_clock(load.origin_pids)
-        client, wall = _children_ns(), time.perf_counter_ns()
+        client, wall = children_ns(), time.perf_counter_ns()
         done = subprocess.run(
             arguments(load, percentiles), capture_output=True, text=True, check=False
         )
         wall = time.perf_counter_ns() - wall
         time.sleep(SETTLE_SECONDS)
-        client = _children_ns() - client
+        client = children_ns() - client
         server_end, origin_end = read_clock(load.server_pids), read_clock(load.origin_pids)
         times = read_percentiles(percentiles.read_text()) if percentiles.exists() else {}
     operations, errors, first = read_counts(done.stdout, load)
@@ -99,6 +99,7 @@ def read_percentiles(csv: str) -> dict[int, int]:
     return found
 
 
-def _children_ns() -> int:
+def children_ns() -> int:
+    """CPU time of all ended children of this process, in nanoseconds."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return int((used.ru_utime + used.ru_stime) * 1e9)

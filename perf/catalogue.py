@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from perf.keys import CLIENT_NAME, KeyFiles
+from perf.keys import KeyFiles, client_names
 
 LogStyle = Literal["like", "short"]
 """Access logs of peers: ``like`` the edge's own lines, or their own ``short`` default."""
@@ -25,7 +25,7 @@ _PLACE = re.compile(r"@([a-z_]+)@")
 
 
 class Unavailable(Exception):
-    """A server that cannot be measured here; the text says what to install."""
+    """A server that cannot be measured here: what to install, or what it cannot do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Kind:
 
     ``template`` is a file of ``peers/``, or elsewhere if absolute; rendered, it has the same
     name in the run's directory, and ``@config@`` in ``arguments`` is its path ("" is none).
-    ``log`` is the
-    access log's name there, if any; ``must_set`` the cookie without which something that
-    should be on is off.
+    ``log`` is the access log's name there, if any; ``must_set`` the cookie without which
+    something that should be on is off. ``names_clients``: it
+    lets in only clients that its configuration names. ``alone``: it has one process and no more.
     """
 
     name: str
@@ -47,6 +47,8 @@ class Kind:
     version_option: str = ""
     log: str = ""
     must_set: str = ""
+    names_clients: bool = False
+    alone: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def path(self) -> str:
@@ -78,6 +80,7 @@ EDGE = Kind(
     arguments=("--nodaemon", "--pidfile=", "mtlsedge", "--config", "@config@"),
     log="access.log",
     must_set="CF_Authorization",
+    names_clients=True,
     environment={"PYTHONPATH": str(ROOT)},
 )
 
@@ -106,7 +109,7 @@ PEERS: Mapping[str, Kind] = {
         package="Debian's haproxy",
         template="haproxy.cfg",
         arguments=("-db", "-f", "@config@"),
-        environment={"OPENSSL_CONF": str(TEMPLATES / "haproxy-openssl.cnf")},
+        environment={"OPENSSL_CONF": "@openssl_conf@"},
         version_option="-v",
         log="stdout.log",
     ),
@@ -118,7 +121,26 @@ PEERS: Mapping[str, Kind] = {
         arguments=("run", "--config", "@config@"),
         version_option="version",
         log="access.log",
-        environment={"GOMAXPROCS": "1", "HOME": "@directory@"},
+        environment={"GOMAXPROCS": "@workers@", "HOME": "@directory@"},
+    ),
+    "hitch": Kind(
+        name="hitch",
+        program="hitch",
+        package="Debian's hitch",
+        template="hitch.conf",
+        arguments=("--config=@config@",),
+        environment={"OPENSSL_CONF": "@openssl_conf@"},
+        version_option="--version",
+    ),
+    "stock-twisted": Kind(
+        name="stock-twisted",
+        program=Path(sys.executable).name,
+        package="Python",
+        template="stock-twisted.json",
+        arguments=(str(TEMPLATES / "stock_twisted.py"), "@config@"),
+        environment={"OPENSSL_CONF": "@openssl_conf@"},
+        log="access.log",
+        alone=True,
     ),
 }
 
@@ -133,6 +155,27 @@ SINK = Kind(
 )
 
 
+_SESSIONS: Mapping[bool, Mapping[str, str]] = {
+    False: {
+        "resumption": "off",
+        "tickets": "off",
+        "number_of_tickets": "ssl_conf_command NumTickets 0;",
+        "no_tls_tickets": "no-tls-tickets",
+        "tickets_disabled": "true",
+        "openssl_conf": str(TEMPLATES / "no-tickets.cnf"),
+    },
+    True: {
+        "resumption": "recheck",
+        "tickets": "on",
+        "number_of_tickets": "",
+        "no_tls_tickets": "",
+        "tickets_disabled": "false",
+        "openssl_conf": "/dev/null",
+    },
+}
+"""How each template says that TLS sessions are resumed, or not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What is the same for all servers of one run, and the directory and port that are not."""
@@ -144,6 +187,8 @@ class Setting:
     keys: KeyFiles | None = None
     log_style: LogStyle = "like"
     connections: int = 8192
+    workers: int = 1
+    resumed: bool = False
 
     def places(self) -> dict[str, str]:
         """The values of the templates' ``@places@``."""
@@ -152,16 +197,20 @@ class Setting:
             "port": str(self.port),
             "origin_port": str(self.origin_port),
             "name": self.name,
-            "client_name": CLIENT_NAME,
             "nginx_user": f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else "",
+            "hitch_user": 'user = "nobody"' if os.geteuid() == 0 else "",
             "log_style": self.log_style,
             "connections": str(self.connections),
+            "workers": str(self.workers),
+            **_SESSIONS[self.resumed],
         }
         if self.keys is not None:
             values["server_cert"] = str(self.keys.server_cert)
             values["server_key"] = str(self.keys.server_key)
             values["server_pem"] = str(self.keys.server_pem)
             values["client_ca"] = str(self.keys.client_ca)
+            # Within quotes, so that the template is well-formed by itself.
+            values["client_names"] = '", "'.join(client_names(len(self.keys.client_pems)))
         return values
 
 

@@ -53,6 +53,11 @@ def use_groups(context: SSL.Context, groups: str) -> None:
         raise ValueError(f"this OpenSSL does not know {groups!r}")
 
 
+def was_resumed(tls: SSL.Connection) -> bool:
+    """Whether the handshake resumed a session; pyOpenSSL has no public call for it."""
+    return bool(lib.SSL_session_reused(tls._ssl))
+
+
 def connect(load: Load, context: SSL.Context) -> SSL.Connection:
     """A connected, non-blocking TLS connection whose handshake has not begun."""
     raw = socket.socket()

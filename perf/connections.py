@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from typing import Any
 
 from perf import idle
-from perf.catalogue import Kind
-from perf.charts import Chart, bar
+from perf.catalogue import Kind, Unavailable
+from perf.charts import Chart, Curves, bar
 from perf.cpu import Cores, choose_cores
 from perf.idle import Idle
-from perf.load import pin
 from perf.machine import mood, place
-from perf.outcome import Outcome
+from perf.outcome import Outcome, known
 from perf.plan import Plan
 from perf.process import new_directory
-from perf.rounds import Progress, run_directory, start
-from perf.stats import ratios, spread
+from perf.progress import Progress
+from perf.report import ratio_curves, ratio_rows
+from perf.rounds import load_process, run_directory, start
+from perf.stats import by_round, ratios, spread
 
 _KIB = 1024
 
@@ -39,54 +38,94 @@ class Footprint:
         return [one.pss_each and one.pss_each / _KIB for one in self.rounds]
 
 
-def measure(plan: Plan, progress: Progress) -> list[Footprint]:
+@dataclass(slots=True)
+class Run:
+    """All servers of a run; ``left_out`` says of each that could not be measured, why."""
+
+    found: list[Footprint] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def measure(plan: Plan, progress: Progress) -> Run:
     """Go round; nobody's second round finds memory that its first one left behind.
 
     Raises:
         ValueError: more connections than descriptors allow.
         Unavailable, ServerFailed, NotComparable: as ``perf.rounds.measure`` does.
     """
-    if plan.connections > idle.room():
-        raise ValueError(f"the descriptors here allow {idle.room()} connections")
-    kinds = [plan.subject] if isinstance(plan.subject, Kind) else []
-    kinds.extend(plan.peers)
-    found = [Footprint(kind.name, kind.version()) for kind in kinds]
-    cores = choose_cores()
+    most = room(plan.peers)
+    if plan.connections > most:
+        raise ValueError(f"the descriptors here (ulimit -Hn) allow {most} connections")
+    run, kinds = Run(), _present(plan)
+    cores = choose_cores(workers=plan.workers)
     with run_directory(plan) as directory:
+        progress.begin(plan.rounds * len(kinds))
         for number in range(1, plan.rounds + 1):
-            for kind, one in zip(kinds, found, strict=True):
-                alone = dataclasses.replace(
-                    plan,
-                    subject=kind,
-                    peers=(),
-                    directory=new_directory(directory, f"{kind.name}-{number}"),
-                )
-                one.rounds.append(_round(alone, cores))
-                progress(f"round {number}/{plan.rounds}  {one.title:<8} {_brief(one.rounds[-1])}")
-    return found
+            for kind in list(kinds):
+                home = new_directory(directory, f"{kind.name}-{number}")
+                alone = dataclasses.replace(plan, subject=kind, peers=(), directory=home)
+                try:
+                    sample = _round(alone, cores)
+                except Unavailable as error:
+                    kinds.remove(kind)
+                    run.left_out.append(str(error))
+                    progress.step(f"left out: {error}")
+                    continue
+                _of(run, kind).rounds.append(sample)
+                progress.step(f"round {number}/{plan.rounds}  {kind.name:<13} {_brief(sample)}")
+    if not run.found:
+        raise Unavailable("; ".join(run.left_out))
+    return run
+
+
+def room(peers: Sequence[Kind]) -> int:
+    """The most connections that everybody's descriptors allow: ours, and theirs.
+
+    HAProxy reserves two for each connection, and hitch has one to the origin for each.
+    """
+    doubled = any(kind.name in ("haproxy", "hitch") for kind in peers)
+    return idle.room() // 2 if doubled else idle.room()
+
+
+def _present(plan: Plan) -> list[Kind]:
+    kinds = [plan.subject] if isinstance(plan.subject, Kind) else []
+    return [*kinds, *plan.peers]
+
+
+def _of(run: Run, kind: Kind) -> Footprint:
+    for one in run.found:
+        if one.title == kind.name:
+            return one
+    run.found.append(Footprint(kind.name, kind.version()))
+    return run.found[-1]
 
 
 def _round(plan: Plan, cores: Cores) -> Idle:
     with ExitStack() as stack:
         assert plan.directory is not None
-        (one,) = start(plan, cores, plan.directory, stack, lambda _: None)
-        pool = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"), pin, (cores.load,)))
+        (one,) = start(plan, cores, plan.directory, stack, Progress()).measured
+        pool = stack.enter_context(load_process(cores))
         return pool.submit(idle.run, one.load).result()
 
 
-def outcome(plan: Plan, found: Sequence[Footprint], around: dict[str, Any]) -> Outcome:
+def outcome(plan: Plan, run: Run, around: dict[str, Any]) -> Outcome:
     """The table, JSON and charts."""
+    found = run.found
     first = found[0]
-    charts = [
-        Chart("PSS per idle connection, KiB", tuple(bar(o.title, _known(o.each())) for o in found)),
+    series = [(one.title, by_round(first.each(), one.each())) for one in found[1:]]
+    charts: list[Chart | Curves] = [
         Chart(
-            f"PSS per idle connection, {first.title} / peer",
-            tuple(bar(o.title, ratios(first.each(), o.each())) for o in found[1:]),
-            mark=1.0,
+            "PSS per idle connection, KiB",
+            tuple(bar(o.title, _known(o.each())) for o in found),
+            "KiB",
         ),
+        ratio_curves(f"PSS per idle connection, {first.title} / peer, round by round", series),
     ]
+    rows = ratio_rows(
+        "PSS per connection: median of the rounds' ratios, and each", first.title, series
+    )
     return Outcome(
-        text="\n".join([*_heading(plan, around), "", *_rows(found), "", *_ratio_rows(found)]),
+        text="\n".join([*_heading(plan, around), "", *_rows(found), "", *rows]),
         said={
             "environment": around,
             "connections": plan.connections,
@@ -100,9 +139,14 @@ def outcome(plan: Plan, found: Sequence[Footprint], around: dict[str, Any]) -> O
                 }
                 for one in found
             ],
+            "pss_ratios": {f"{first.title}/{name}": values for name, values in series},
+            "left_out": run.left_out,
         },
-        charts=tuple(chart for chart in charts if chart.bars),
+        charts=tuple(chart for chart in charts if chart.drawable),
+        notes=tuple(f"left out: {why}" for why in run.left_out),
         problems=tuple(_problems(found)),
+        ratios=known({one.title: spread(ratios(first.each(), one.each())) for one in found[1:]}),
+        figure=spread(_known(first.each())),
     )
 
 
@@ -115,14 +159,14 @@ def _heading(plan: Plan, around: dict[str, Any]) -> list[str]:
     ]
 
 
-_COLUMNS = "{:<9}{:>14}{:>19}{:>14}{:>12}{:>12}{:>8}"
+_COLUMNS = "{:<14}{:>14}{:>17}{:>14}{:>12}{:>11}{:>10}{:>8}"
 
 
 def _rows(found: Sequence[Footprint]) -> list[str]:
     rows = [
         _COLUMNS.format(
             "server", "PSS KiB/conn", "(least..most)", "RSS KiB/conn", "before MiB", "after MiB",
-            "errors",
+            "client s", "errors",
         )
     ]  # fmt: skip
     for one in found:
@@ -136,22 +180,11 @@ def _rows(found: Sequence[Footprint]) -> list[str]:
                 _middle([r.rss_each / _KIB for r in good if r.rss_each is not None]),
                 _middle([r.before.pss / _KIB**2 for r in good if r.before]),
                 _middle([r.after.pss / _KIB**2 for r in good if r.after]),
+                _middle([r.client_seconds for r in good]),
                 sum(r.errors for r in one.rounds),
             )
         )
     return rows
-
-
-def _ratio_rows(found: Sequence[Footprint]) -> list[str]:
-    rows = ["PSS per connection, round by round"]
-    for peer in found[1:]:
-        ratio = spread(ratios(found[0].each(), peer.each()))
-        if ratio is not None:
-            rows.append(
-                f"  {found[0].title} / {peer.title:<8} {ratio.median:6.2f}  "
-                f"({ratio.low:.2f}..{ratio.high:.2f})  {ratio.count} rounds"
-            )
-    return rows if len(rows) > 1 else []
 
 
 def _problems(found: Sequence[Footprint]) -> list[str]:

@@ -123,8 +123,10 @@ class Cores:
         return not self.server & (self.load | self.origin)
 
 
-def choose_cores(available: frozenset[int] | None = None) -> Cores:
-    """Server on the last core, load on the first, the origin with the load unless there are three.
+def choose_cores(available: frozenset[int] | None = None, workers: int = 1) -> Cores:
+    """Server on the last cores, one for each worker; load on the first, the origin on the next.
+
+    Where there are too few, the origin shares the load's core, and then the server its own.
 
     Raises:
         ValueError: no core at all.
@@ -132,5 +134,5 @@ def choose_cores(available: frozenset[int] | None = None) -> Cores:
     cores = sorted(os.sched_getaffinity(0) if available is None else available)
     if not cores:
         raise ValueError("no core to run on")
-    origin = cores[1] if len(cores) > 2 else cores[0]
-    return Cores(frozenset({cores[-1]}), frozenset({cores[0]}), frozenset({origin}))
+    origin = cores[1] if len(cores) > workers + 1 else cores[0]
+    return Cores(frozenset(cores[-workers:]), frozenset({cores[0]}), frozenset({origin}))

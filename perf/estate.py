@@ -134,5 +134,5 @@ def _application(name: str, domain: str) -> str:
     return (
         f'\n[[application]]\nname = "{name}"\ndomain = "{domain}"\nsession_duration = "24h"\n'
         f'\n[[application.policy]]\nname = "the load client"\ndecision = "service_auth"\n'
-        'include = [{ certificate = true }]\nrequire = [{ common_name = ["@client_name@"] }]\n'
+        'include = [{ certificate = true }]\nrequire = [{ common_name = ["@client_names@"] }]\n'
     )

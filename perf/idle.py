@@ -17,6 +17,7 @@ from OpenSSL import SSL
 from perf.client import Failed, check_begun, client_context, connect
 from perf.loops import FAILURES, shake, wait_readable
 from perf.memory import Usage, usage
+from perf.process import DESCRIPTORS, raise_descriptors
 from perf.values import Load
 
 WARM = 64  # connections before the first reading: what a server allocates once is not theirs
@@ -27,13 +28,17 @@ _CHUNK = 4096
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """One server's memory before and after ``count`` connections were opened to it."""
+    """One server's memory before and after ``count`` connections were opened to it.
+
+    ``client_seconds`` is the CPU time that this took the client.
+    """
 
     count: int
     errors: int
     first_error: str
     before: Usage | None = None
     after: Usage | None = None
+    client_seconds: float = 0.0
 
     @property
     def void(self) -> bool:
@@ -57,13 +62,14 @@ class Idle:
 
 def room() -> int:
     """How many connections the descriptors of one process here allow."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[1] - WARM - _SPARE
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return min(hard, DESCRIPTORS) - WARM - _SPARE
 
 
 def run(load: Load) -> Idle:
     """Open ``load.connections``, read the server's memory before and after, and ask them all."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_descriptors()
+    begun = time.process_time()
     context = client_context(load)
     request = load.request()
     with ExitStack() as stack:
@@ -82,7 +88,8 @@ def run(load: Load) -> Idle:
                 _ask(tls, request, load.body)
             except FAILURES as error:
                 errors, first = errors + 1, first or f"{type(error).__name__}: {error}"
-    return Idle(load.connections, errors, first, before, after)
+    spent = time.process_time() - begun
+    return Idle(load.connections, errors, first, before, after, spent)
 
 
 def _opened(load: Load, context: SSL.Context, request: bytes, stack: ExitStack) -> SSL.Connection:

@@ -21,12 +21,15 @@ Algorithm = Literal["p256", "rsa2048", "rsa4096"]
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 CLIENT_NAME = "perf-client"
+UNLISTED_NAME = "perf-outsider"
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFiles:
     """PEM files. ``*_pem`` hold certificate and key together.
 
+    ``client_pems`` are all clients, ``client_pem`` the first of them; each has its own key and
+    common name. ``unlisted_pem`` is by the same CA, and its name is none of theirs.
     ``stranger_pem`` is a client certificate that must be refused: its issuer has the name of
     the client CA and another key.
     """
@@ -38,6 +41,8 @@ class KeyFiles:
     client_ca: Path
     client_ca_key: Path
     client_pem: Path
+    client_pems: tuple[Path, ...]
+    unlisted_pem: Path
     stranger_pem: Path
 
 
@@ -47,13 +52,21 @@ class _Issued:
     key: PrivateKey
 
 
-def make_keys(directory: Path, algorithm: Algorithm, server_name: str) -> KeyFiles:
-    """Write the keys of one run; ``rsa4096`` is for the client and its CA, the server has 2048."""
+def client_names(count: int) -> tuple[str, ...]:
+    """The common names of so many clients."""
+    return (CLIENT_NAME, *(f"{CLIENT_NAME}-{n:06d}" for n in range(1, count)))
+
+
+def make_keys(
+    directory: Path, algorithm: Algorithm, server_name: str, clients: int = 1
+) -> KeyFiles:
+    """Write the keys of one run; ``rsa4096`` is for clients and their CA, the server has 2048."""
     server = "rsa2048" if algorithm == "rsa4096" else algorithm
     server_ca = _authority("perf server CA", server)
     client_ca = _authority("perf client CA", algorithm)
     served = _leaf(server_ca, server_name, server, ExtendedKeyUsageOID.SERVER_AUTH)
-    client = _leaf(client_ca, CLIENT_NAME, algorithm, ExtendedKeyUsageOID.CLIENT_AUTH)
+    pems = _clients(directory, client_ca, algorithm, client_names(clients))
+    (unlisted,) = _clients(directory, client_ca, "p256", (UNLISTED_NAME,))
     impostor_ca = _authority("perf client CA", "p256")
     stranger = _leaf(impostor_ca, CLIENT_NAME, "p256", ExtendedKeyUsageOID.CLIENT_AUTH)
     return KeyFiles(
@@ -63,8 +76,20 @@ def make_keys(directory: Path, algorithm: Algorithm, server_name: str) -> KeyFil
         server_pem=_write(directory / "server-both.pem", _pem(served) + _key_pem(served)),
         client_ca=_write(directory / "client-ca.pem", _pem(client_ca)),
         client_ca_key=_write(directory / "client-ca-key.pem", _key_pem(client_ca)),
-        client_pem=_write(directory / "client-both.pem", _pem(client) + _key_pem(client)),
+        client_pem=pems[0],
+        client_pems=pems,
+        unlisted_pem=unlisted,
         stranger_pem=_write(directory / "stranger-both.pem", _pem(stranger) + _key_pem(stranger)),
+    )
+
+
+def _clients(
+    directory: Path, ca: _Issued, algorithm: Algorithm, names: Sequence[str]
+) -> tuple[Path, ...]:
+    made = (_leaf(ca, name, algorithm, ExtendedKeyUsageOID.CLIENT_AUTH) for name in names)
+    return tuple(
+        _write(directory / f"{name}-both.pem", _pem(one) + _key_pem(one))
+        for name, one in zip(names, made, strict=True)
     )
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from perf.cpu import read_clock, used_between
-from perf.loops import HandshakeLoop, Loop, RequestLoop
+from perf.loops import FAILURES, HandshakeLoop, Loop, RequestLoop, ResumingLoop, Tally
 from perf.stats import percentile
 from perf.transfer import DownloadLoop, UploadLoop
 from perf.values import Load, Sample
@@ -32,9 +32,12 @@ def pin(cores: frozenset[int]) -> None:
 def run(load: Load) -> Sample:
     """Warm up, then drive the load and read everybody's CPU clocks before and after."""
     gc.collect()
-    loop = LOOPS[load.workload](load)
     try:
-        warm = loop.run(load.warm_seconds)
+        loop = ResumingLoop(load) if load.resumed else LOOPS[load.workload](load)
+    except FAILURES as error:
+        return failed(error)
+    try:
+        warm = Tally() if load.once else loop.run(load.warm_seconds)
         time.sleep(SETTLE_SECONDS)
         server, origin = read_clock(load.server_pids), read_clock(load.origin_pids)
         client, wall = time.process_time_ns(), time.perf_counter_ns()
@@ -57,3 +60,8 @@ def run(load: Load) -> Sample:
         p50_ns=percentile(tally.latencies, 0.50),
         p99_ns=percentile(tally.latencies, 0.99),
     )
+
+
+def failed(error: Exception) -> Sample:
+    """A round that could not even begin."""
+    return Sample(0, 1, f"{type(error).__name__}: {error}", 0, None, None, 0, 0, 0)

@@ -6,9 +6,8 @@ only when its answer was ``HTTP/1.1 200`` with the expected body; anything else 
 
 from __future__ import annotations
 
-import itertools
 import select
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import Protocol
 
@@ -20,10 +19,11 @@ from perf.client import (
     Failed,
     check_begun,
     check_whole,
-    client_context,
     connect,
     read_to_end,
+    was_resumed,
 )
+from perf.turns import contexts_in_turn, requests_in_turn, targets_in_turn
 from perf.values import Load
 
 _CHUNK = 4096
@@ -71,16 +71,15 @@ class HandshakeLoop:
 
     def __init__(self, load: Load) -> None:
         self._load = load
-        each = [replace(load, name=name) for name in load.names or (load.name,)]
-        self._targets = itertools.cycle([(one, one.request()) for one in each])
-        self._context = client_context(load)
+        self._targets = targets_in_turn(load)
+        self._contexts = contexts_in_turn(load)
         self._epoll = select.epoll()
         self._live: dict[int, _Operation] = {}
 
     def run(self, seconds: float) -> Tally:
         """Begin operations for so long, and wait for the last of them."""
         tally = Tally()
-        until = perf_counter_ns() + int(seconds * 1e9)
+        until = None if self._load.once else perf_counter_ns() + int(seconds * 1e9)
         for _ in range(self._load.connections):
             self._begin(tally)
         while self._live:
@@ -88,7 +87,7 @@ class HandshakeLoop:
             if not ready:
                 self._give_up(tally)
             for descriptor, _ in ready:
-                if self._step(descriptor, tally) and perf_counter_ns() < until:
+                if self._step(descriptor, tally) and (until is None or perf_counter_ns() < until):
                     self._begin(tally)
         return tally
 
@@ -98,9 +97,12 @@ class HandshakeLoop:
 
     def _begin(self, tally: Tally) -> None:
         started = perf_counter_ns()
-        target, request = next(self._targets)
+        target, request = next(self._targets, (None, b""))
+        if target is None:
+            return  # each of `names` had its turn
         try:
-            tls = connect(target, self._context)
+            tls = connect(target, next(self._contexts))
+            self._begun(tls)
         except FAILURES as error:
             tally.fail(error)
             return
@@ -124,6 +126,7 @@ class HandshakeLoop:
             if not ended:
                 return False
             check_whole(operation.answer, self._load.body)
+            self._ended(tls)
         except SSL.WantReadError:
             return False
         except FAILURES as error:
@@ -140,6 +143,59 @@ class HandshakeLoop:
             operation.tls.close()
         self._live.clear()
 
+    def _begun(self, tls: SSL.Connection) -> None:
+        """A connection is about to shake hands."""
+
+    def _ended(self, tls: SSL.Connection) -> None:
+        """The answer was right; a ``Failed`` from here makes the operation fail all the same."""
+
+
+class ResumingLoop(HandshakeLoop):
+    """Each operation: as ``HandshakeLoop``'s, resuming the session that an earlier one left.
+
+    A session is used for one connection at a time, and the newest one is used next, as browsers
+    do it. An operation in which the server preferred a full handshake has failed.
+    """
+
+    def __init__(self, load: Load) -> None:
+        super().__init__(load)
+        self._sessions = [self._first_session() for _ in range(load.connections)]
+
+    def _first_session(self) -> SSL.Session:
+        tls = connect(self._load, next(self._contexts))
+        try:
+            shake(tls)
+            tls.send(self._load.request())
+            answer, ended = read_to_end(tls, _CHUNK)
+            while not ended:
+                wait_readable(tls)
+                piece, ended = read_to_end(tls, _CHUNK)
+                answer += piece
+            check_whole(answer, self._load.body)
+            return _session_of(tls)
+        finally:
+            tls.close()
+
+    def _begun(self, tls: SSL.Connection) -> None:
+        if not self._sessions:
+            raise Failed("no session left to resume")
+        tls.set_session(self._sessions.pop(0))
+
+    def _ended(self, tls: SSL.Connection) -> None:
+        resumed = was_resumed(tls)
+        self._sessions.append(_session_of(tls))
+        if not resumed:
+            raise Failed("a full handshake where a session was offered")
+
+
+def _session_of(tls: SSL.Connection) -> SSL.Session:
+    # A connection that goes without a goodbye takes its session with it (ssl_clear_bad_session).
+    tls.set_shutdown(SSL.SENT_SHUTDOWN)
+    session = tls.get_session()
+    if session is None:
+        raise Failed("no session to resume")
+    return session
+
 
 class RequestLoop:
     """Each operation: a request on a connection that was open and warm before, its answer."""
@@ -150,9 +206,10 @@ class RequestLoop:
         self._epoll = select.epoll()
         self._connections: dict[int, SSL.Connection] = {}
         self._partial: dict[int, bytes] = {}
-        context = client_context(load)
+        self._requests = requests_in_turn(load)
+        contexts = contexts_in_turn(load)
         for _ in range(load.connections):
-            tls = connect(load, context)
+            tls = connect(load, next(contexts))
             shake(tls)
             self._connections[tls.fileno()] = tls
             self._epoll.register(tls.fileno(), select.EPOLLIN)
@@ -160,12 +217,12 @@ class RequestLoop:
     def run(self, seconds: float) -> Tally:
         """Send for so long, one request per connection at a time, and await the last answers."""
         tally = Tally()
-        request, connections = self._load.request(), self._connections
+        requests, connections = self._requests, self._connections
         sent: dict[int, int] = {}
         until = perf_counter_ns() + int(seconds * 1e9)
         for descriptor, tls in connections.items():
             sent[descriptor] = perf_counter_ns()
-            tls.send(request)
+            tls.send(next(requests))
         while sent:
             ready = self._epoll.poll(STALL_SECONDS)
             if not ready:
@@ -179,7 +236,7 @@ class RequestLoop:
                     tally.latencies.append(now - sent.pop(descriptor))
                     if now < until:
                         sent[descriptor] = now
-                        connections[descriptor].send(request)
+                        connections[descriptor].send(next(requests))
                 except FAILURES as error:
                     tally.fail(error)
                     sent.pop(descriptor, None)

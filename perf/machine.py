@@ -16,9 +16,9 @@ from perf.catalogue import ROOT
 from perf.cpu import choose_cores
 
 
-def environment() -> dict[str, Any]:
+def environment(workers: int = 1) -> dict[str, Any]:
     """The machine, the client's libraries and the commit: what a figure depends on."""
-    cores = choose_cores()
+    cores = choose_cores(workers=workers)
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
@@ -39,9 +39,14 @@ def environment() -> dict[str, Any]:
 def place(around: dict[str, Any]) -> str:
     """The same in a line."""
     return (
-        f"{around['cpu']} · server on core {around['server_core']}, load on "
-        f"{around['load_core']}, origin on {around['origin_core']} · commit {around['commit']}"
+        f"{around['cpu']} · server on core {_cores(around['server_core'])}, load on "
+        f"{_cores(around['load_core'])}, origin on {_cores(around['origin_core'])} · "
+        f"commit {around['commit']}"
     )
+
+
+def _cores(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def mood(around: dict[str, Any]) -> str:

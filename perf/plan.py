@@ -10,7 +10,7 @@ from perf.catalogue import Kind, LogStyle
 from perf.keys import Algorithm
 from perf.values import TlsVersion, Workload
 
-Client = Literal["own", "ab"]
+Client = Literal["own", "ab", "s_time"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,10 @@ class Target:
 class Plan:
     """One run.
 
-    ``subject`` is measured against the ``peers``: the edge, a target, or nobody.
+    ``subject`` is measured against the ``peers``: the edge, a target, or nobody. ``workers``
+    are processes or threads of each server; ``resumed`` handshakes resume TLS sessions.
+    Operations ask for ``paths`` in turn, and handshakes are made by ``clients`` in turn, each with
+    a certificate of its own; of kept connections each has the next client.
     """
 
     workload: Workload
@@ -55,4 +58,8 @@ class Plan:
     log_style: LogStyle = "like"
     client: Client = "own"
     cookies: bool = False
+    resumed: bool = False
+    workers: int = 1
+    paths: int = 1
+    clients: int = 1
     directory: Path | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from perf.cpu import process_tree
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
+DESCRIPTORS = 1 << 20
 _SHOWN = 3000  # characters of a dead server's output
 
 
@@ -115,6 +117,12 @@ class Server:
             else:
                 return
         raise ServerFailed(f"{self.title} does not listen after a while:\n{self.said()}")
+
+
+def raise_descriptors() -> None:
+    """As many as this user may have (within reason), for us and every server that we start."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, DESCRIPTORS)), hard))
 
 
 def free_port() -> int:

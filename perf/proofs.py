@@ -13,21 +13,29 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from perf.client import Failed, check_whole
+from OpenSSL import SSL
+
+from perf.catalogue import Unavailable
+from perf.client import Failed, check_whole, client_context, connect
+from perf.loops import FAILURES, shake
 from perf.values import Load
 
 _PATIENCE = 5.0  # seconds: servers may write their log lines in blocks
 _CHUNK = 65536
+_EVERYBODYS = "X25519"
 
 
 class NotComparable(Exception):
-    """A server that lets anyone in, resumes sessions, or does not log; the text says which."""
+    """A server that lets anyone in, resumes sessions (or, where it should, does not), or does not
+    log; the text says which.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a server must hold to.
 
+    ``unlisted_pem``, if any, is of the right CA, and is refused for the name in it.
     ``stranger_pem`` and ``log`` are None where that cannot be asked: a foreign ``--target``.
     """
 
@@ -36,6 +44,7 @@ class Claim:
     stranger_pem: str | None
     log: Path | None
     must_set: str = ""
+    unlisted_pem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +80,13 @@ def prove(claim: Claim) -> Facts:
     """Check every claim by trying.
 
     Raises:
+        Unavailable: it does not know the key-exchange group that is to be measured.
         NotComparable: one of them does not hold.
     """
+    _knows_group(claim.load)
     marker = f"/proof-{secrets.token_hex(8)}"
-    load = replace(claim.load, path=marker, cookie="") if claim.log else claim.load
+    ours = claim.stranger_pem is not None  # so that its origin answers to any path
+    load = replace(claim.load, path=marker, paths=1, cookie="") if ours else claim.load
     load = replace(load, workload="handshakes")
     context = _context(claim, load.client_pem)
     try:
@@ -89,12 +101,19 @@ def prove(claim: Claim) -> Facts:
             raise NotComparable(f"a good client is not answered as it should be: {error}") from None
     if claim.must_set and not any(c.startswith(claim.must_set + "=") for c in facts.cookies):
         raise NotComparable(f"the answer does not set the cookie {claim.must_set}")
-    _no_resumption(load, context, reply)
+    if load.resumed:
+        _resumption(load, context, reply)
+    else:
+        _no_resumption(load, context, reply)
     if claim.stranger_pem is not None:
         _refuses(claim, load, "", "a client without a certificate")
         _refuses(claim, load, claim.stranger_pem, "a certificate of another CA")
+    if claim.unlisted_pem:
+        _refuses(claim, load, claim.unlisted_pem, "a client that it does not name")
     if claim.log is not None:
         _logs(claim.log, marker.encode("ascii"))
+    if claim.load.paths > 1 or claim.load.client_pems:
+        _serves_the_last(claim)
     return facts
 
 
@@ -151,6 +170,21 @@ def _facts(reply: _Reply) -> Facts:
     return Facts(reply.version, reply.cipher, cookies, body, tickets)
 
 
+def _serves_the_last(claim: Claim) -> None:
+    """Of many clients the last one gets the same page under the last of many paths."""
+    path = claim.load.path_at(claim.load.paths - 1)
+    load = replace(claim.load, workload="handshakes", path=path, paths=1, cookie="")
+    pem = load.client_pems[-1] if load.client_pems else load.client_pem
+    try:
+        check_whole(_ask(load, _context(claim, pem)).raw, load.body)
+    except (OSError, Failed) as error:
+        raise NotComparable(
+            f"the last of many is not answered as the first is: {pem} asking for {path}: {error}"
+        ) from error
+    if claim.log is not None:
+        _logs(claim.log, path.encode("ascii"))
+
+
 def _no_resumption(load: Load, context: ssl.SSLContext, reply: _Reply) -> None:
     if reply.session is None:
         return
@@ -162,6 +196,42 @@ def _no_resumption(load: Load, context: ssl.SSLContext, reply: _Reply) -> None:
         ) from error
     if again.reused:
         raise NotComparable("it resumes sessions")
+
+
+def _resumption(load: Load, context: ssl.SSLContext, reply: _Reply) -> None:
+    """A resumed client gets the page, with the same certificate behind it, and no other one."""
+    if reply.session is None:
+        raise NotComparable("it gives no session to resume")
+    try:
+        again = _ask(load, context, reply.session)
+        check_whole(again.raw, load.body or again.raw.partition(b"\r\n\r\n")[2])
+    except (OSError, Failed) as error:
+        raise NotComparable(f"a client that resumes is refused: {error!r}") from error
+    if not again.reused:
+        raise NotComparable("it does not resume the session that it gave")
+
+
+def _knows_group(load: Load) -> None:
+    """The client offers one group only: a handshake that ends well used it."""
+    try:
+        _shake(load)
+    except FAILURES as error:
+        if load.group == _EVERYBODYS:
+            return  # something else is wrong: what follows says what
+        try:
+            _shake(replace(load, group=_EVERYBODYS))
+        except FAILURES:
+            return
+        raise Unavailable(f"it cannot do key exchange with {load.group} ({error!r})") from error
+
+
+def _shake(load: Load) -> None:
+    tls = connect(load, client_context(load))
+    try:
+        shake(tls)
+        tls.set_shutdown(SSL.SENT_SHUTDOWN)
+    finally:
+        tls.close()
 
 
 def _refuses(claim: Claim, load: Load, pem: str, who: str) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from perf.catalogue import Kind
-from perf.charts import Chart, bar
+from perf.charts import Chart, Curve, Curves, bar
 from perf.machine import mood, place
-from perf.outcome import Outcome
+from perf.outcome import Outcome, known
 from perf.plan import Plan, Target
-from perf.rounds import Measured
-from perf.stats import Spread, ratios, spread
+from perf.rounds import Measured, Run
+from perf.stats import Spread, by_round, in_rounds, in_words, ratios, spread
 from perf.units import unit_of
 from perf.values import Sample
 
@@ -25,11 +24,6 @@ _COARSE = 0.01  # a clock's step beyond this share of what it measured is told
 def table(plan: Plan, measured: Sequence[Measured], around: dict[str, Any]) -> str:
     """The whole result as text."""
     return "\n".join([*_heading(plan, around), "", *_rows(measured), "", *_ratio_rows(measured)])
-
-
-def as_json(plan: Plan, measured: Sequence[Measured], around: dict[str, Any]) -> str:
-    """The whole result as JSON."""
-    return json.dumps(as_values(plan, measured, around), indent=1) + "\n"
 
 
 def as_values(plan: Plan, measured: Sequence[Measured], around: dict[str, Any]) -> dict[str, Any]:
@@ -45,14 +39,17 @@ def as_values(plan: Plan, measured: Sequence[Measured], around: dict[str, Any]) 
     }
 
 
-def outcome(plan: Plan, measured: Sequence[Measured], around: dict[str, Any]) -> Outcome:
+def outcome(plan: Plan, run: Run, around: dict[str, Any]) -> Outcome:
     """All of it."""
+    measured = run.measured
     return Outcome(
         text=table(plan, measured, around),
-        said=as_values(plan, measured, around),
+        said={**as_values(plan, measured, around), "left_out": run.left_out},
         charts=tuple(sections(plan, measured)),
-        notes=tuple(notes(measured)),
+        notes=(*(f"left out: {why}" for why in run.left_out), *notes(measured)),
         problems=tuple(problems(measured)),
+        ratios=known({peer.title: _ratio(measured[0], peer) for peer in measured[1:]}),
+        figure=spread(costs(measured[0])),
     )
 
 
@@ -77,7 +74,7 @@ def notes(measured: Sequence[Measured]) -> list[str]:
     found = [
         f"{one.title} sends session tickets that it does not redeem, to its own cost"
         for one in measured
-        if one.facts.idle_tickets
+        if one.facts.idle_tickets and not one.load.resumed
     ]
     for one in measured:
         slow = sum(one.load.size > 0 and _load_is_busy(sample) for sample in one.samples)
@@ -90,16 +87,23 @@ def notes(measured: Sequence[Measured]) -> list[str]:
 
 
 def _heading(plan: Plan, around: dict[str, Any]) -> list[str]:
+    kind = "resumed " if plan.resumed else "full " if plan.workload == "handshakes" else ""
+    servers = "one worker" if plan.workers == 1 else f"{plan.workers} workers"
     return [
-        f"{plan.workload} · TLS {plan.tls} · {plan.algorithm} · {plan.group} · "
+        f"{kind}{plan.workload} · TLS {plan.tls} · {plan.algorithm} · {plan.group} · "
         f"{plan.rounds} rounds of {plan.seconds:g} s · {plan.connections} connections · "
-        f"client {plan.client} · peers' log {plan.log_style}",
+        f"{_many(plan.paths, 'path')} · {_many(plan.clients, 'client certificate')} · "
+        f"{servers} · client {plan.client} · peers' log {plan.log_style}",
         place(around),
         mood(around),
     ]
 
 
-_COLUMNS = "{:<9}{:>12}{:>19}{:>10}{:>9}{:>9}{:>8}{:>7}{:>11}{:>11}"
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' if count > 1 else ''}"
+
+
+_COLUMNS = "{:<14}{:>12}{:>19}{:>10}{:>9}{:>9}{:>8}{:>7}{:>11}{:>11}"
 
 
 def _rows(measured: Sequence[Measured]) -> list[str]:
@@ -138,32 +142,36 @@ def costs(one: Measured) -> list[float]:
     return [figure * factor for figure in figures(one) if figure is not None]
 
 
-def sections(plan: Plan, measured: Sequence[Measured]) -> list[Chart]:
+def sections(plan: Plan, measured: Sequence[Measured]) -> list[Chart | Curves]:
     """The same as charts: cost, ratio, rate and latency."""
     unit = unit_of(measured[0].load)
     good = [(one.title, [s for s in one.samples if not s.void]) for one in measured]
-    charts = [
+    what = f"resumed {plan.workload}" if plan.resumed else plan.workload
+    charts: list[Chart | Curves] = [
         Chart(
-            f"{plan.workload}: server CPU, {unit.cost}",
+            f"{what}: server CPU, {unit.cost}",
             tuple(bar(one.title, costs(one)) for one in measured),
+            unit.cost,
+        ),
+        ratio_curves(
+            f"{what}: server CPU, {measured[0].title} / peer, round by round",
+            [(peer.title, _by_round(measured[0], peer)) for peer in measured[1:]],
         ),
         Chart(
-            f"{plan.workload}: server CPU, {measured[0].title} / peer, round by round",
-            tuple(
-                bar(peer.title, ratios(figures(measured[0]), figures(peer)))
-                for peer in measured[1:]
-            ),
-            mark=1.0,
-        ),
-        Chart(
-            f"{plan.workload}: {unit.rate}",
+            f"{what}: {unit.rate}",
             tuple(bar(title, [s.rate * unit.rate_factor for s in some]) for title, some in good),
+            unit.rate,
         ),
     ]
     for name, read in (("p50", _p50), ("p99", _p99)):
         bars = tuple(bar(title, [read(s) for s in some]) for title, some in good)
-        charts.append(Chart(f"{plan.workload}: latency, {name}, ms", bars))
-    return [chart for chart in charts if chart.bars]
+        charts.append(Chart(f"{what}: latency, {name}, ms", bars, "ms"))
+    return [chart for chart in charts if chart.drawable]
+
+
+def ratio_curves(title: str, series: Sequence[tuple[str, Sequence[float | None]]]) -> Curves:
+    """Ratios by round, with a line where both cost the same."""
+    return Curves(title, tuple(Curve(name, tuple(values)) for name, values in series), mark=1.0)
 
 
 def _p50(sample: Sample) -> float:
@@ -175,15 +183,30 @@ def _p99(sample: Sample) -> float:
 
 
 def _ratio_rows(measured: Sequence[Measured]) -> list[str]:
-    rows = ["server CPU per operation, round by round"]
-    for peer in measured[1:]:
-        found = _ratio(measured[0], peer)
+    return ratio_rows(
+        "server CPU per operation: median of the rounds' ratios, and each of them",
+        measured[0].title,
+        [(peer.title, _by_round(measured[0], peer)) for peer in measured[1:]],
+    )
+
+
+def ratio_rows(
+    title: str, subject: str, series: Sequence[tuple[str, Sequence[float | None]]]
+) -> list[str]:
+    """For each peer the median of the ratios, their spread, how many, and each of them."""
+    rows = [title]
+    for peer, values in series:
+        found = spread([value for value in values if value is not None])
         if found is not None:
             rows.append(
-                f"  {measured[0].title} / {peer.title:<8} {found.median:6.2f}  "
-                f"({found.low:.2f}..{found.high:.2f})  {found.count} rounds"
+                f"  {subject} / {peer:<13} {in_words(found)}  {found.count} rounds: "
+                f"{in_rounds(values)}"
             )
     return rows if len(rows) > 1 else []
+
+
+def _by_round(one: Measured, peer: Measured) -> list[float | None]:
+    return by_round(figures(one), figures(peer))
 
 
 def _ratio(one: Measured, peer: Measured) -> Spread | None:
@@ -230,7 +253,7 @@ def _ratio_json(one: Measured, peer: Measured) -> dict[str, Any] | None:
     found = _ratio(one, peer)
     if found is None:
         return None
-    return {**dataclasses.asdict(found), "rounds": ratios(figures(one), figures(peer))}
+    return {**dataclasses.asdict(found), "rounds": _by_round(one, peer)}
 
 
 def _plan(plan: Plan) -> dict[str, Any]:

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from perf import ab, bulk, load
-from perf.catalogue import ORIGIN, SINK, Kind, Setting, prepare
+from perf import ab, bulk, load, s_time
+from perf.catalogue import ORIGIN, SINK, Kind, Setting, Unavailable, prepare
 from perf.cpu import Cores, choose_cores, clock_resolution_ns, process_tree
 from perf.keys import KeyFiles, make_keys
-from perf.plan import Plan, Target
-from perf.process import Server, ServerFailed, free_port, new_directory
+from perf.plan import Client, Plan, Target
+from perf.process import Server, ServerFailed, free_port, new_directory, raise_descriptors
+from perf.progress import Progress
 from perf.proofs import Claim, Facts, NotComparable, log_lines, prove
 from perf.values import Load, Sample
 
 BODY = b"ok\n"  # as peers/origin.conf and the sink have it
-_ROOM = 8192  # connections that a peer is set up for, at least
+_SETTLE_SECONDS, _SETTLE_MOST = 0.3, 10.0
+_ROOM = 8192  # connections that a server is set up for, at least
 
-Progress = Callable[[str], None]
+DRIVERS: dict[Client, Callable[[Load], Sample]] = {
+    "own": load.run,
+    "ab": ab.run,
+    "s_time": s_time.run,
+}
 
 
 @dataclass(slots=True)
@@ -39,69 +46,127 @@ class Measured:
     problem: str = ""
 
 
-def measure(plan: Plan, progress: Progress) -> list[Measured]:
+@dataclass(slots=True)
+class Run:
+    """All servers of a run; ``left_out`` says of each that could not be measured, why."""
+
+    measured: list[Measured] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def measure(plan: Plan, progress: Progress) -> Run:
     """Start what is to be measured, prove it comparable, and go round.
 
     The plan's subject comes first in the result.
 
     Raises:
-        Unavailable: a program is not installed.
-        ServerFailed: one did not start, or died.
+        Unavailable: the subject's program is not installed, or no server is left.
+        ServerFailed: a server did not start, or died.
         NotComparable: a server does not hold to what all are compared by.
     """
-    cores = choose_cores()
+    cores = choose_cores(workers=plan.workers)
     with ExitStack() as stack:
         directory = stack.enter_context(run_directory(plan))
-        measured = start(plan, cores, directory, stack, progress)
-        pool = stack.enter_context(
-            ProcessPoolExecutor(1, get_context("spawn"), load.pin, (cores.load,))
-        )
-        drive = load.run if plan.client == "own" else ab.run
+        run = start(plan, cores, directory, stack, progress)
+        pool = stack.enter_context(load_process(cores))
+        progress.begin(plan.rounds * len(run.measured))
         for number in range(1, plan.rounds + 1):
-            for one in measured:
-                sample = once(one, pool, drive)
+            for one in turn(run.measured, number):
+                sample = once(one, pool, DRIVERS[plan.client])
                 one.samples.append(sample)
-                progress(f"round {number}/{plan.rounds}  {one.title:<8} {_brief(sample)}")
-        for one in measured:
+                progress.step(f"round {number}/{plan.rounds}  {one.title:<13} {_brief(sample)}")
+        for one in run.measured:
             check_log(one)
-    return measured
+    return run
 
 
-def start(
-    plan: Plan, cores: Cores, directory: Path, stack: ExitStack, progress: Progress
-) -> list[Measured]:
+def turn(servers: Sequence[Measured], number: int) -> list[Measured]:
+    """Who comes when in a round: every second one goes the other way.
+
+    So a machine that slows down or speeds up all the time favours nobody.
+    """
+    return list(servers if number % 2 else reversed(servers))
+
+
+def load_process(cores: Cores) -> ProcessPoolExecutor:
+    """The load's own process, on the load's core."""
+    return ProcessPoolExecutor(1, get_context("spawn"), load.pin, (cores.load,))
+
+
+def start(plan: Plan, cores: Cores, directory: Path, stack: ExitStack, progress: Progress) -> Run:
     """Start the origin and every server of a plan, and prove them.
+
+    A peer that is not installed, or cannot do what is to be measured, is left out.
 
     Raises:
         Unavailable, ServerFailed, NotComparable: as ``measure`` does.
     """
-    keys = make_keys(new_directory(directory, "keys"), plan.algorithm, plan.name)
+    raise_descriptors()
+    keys = make_keys(new_directory(directory, "keys"), plan.algorithm, plan.name, plan.clients)
     origin = stack.enter_context(start_origin(plan, cores, directory))
-    measured = []
+    run = Run()
     if isinstance(plan.subject, Target):
-        measured.append(_target(plan, plan.subject))
+        run.measured.append(_target(plan, plan.subject))
     kinds = (plan.subject, *plan.peers) if isinstance(plan.subject, Kind) else plan.peers
     for kind in kinds:
-        port = free_port()
-        setting = Setting(
-            directory=new_directory(directory, kind.name),
-            port=port,
-            origin_port=origin.port,
-            name=plan.name,
-            keys=keys,
-            log_style=plan.log_style,
-            connections=max(_ROOM, 2 * plan.connections),
-        )
-        server = stack.enter_context(Server(kind.name, prepare(kind, setting), port, cores.server))
-        measured.append(proved(plan, kind, server, origin, keys))
-        progress(f"{kind.name}: demands and verifies certificates, resumes nothing, logs")
-    return measured
+        try:
+            one = _started(plan, kind, cores, directory, stack, origin, keys)
+        except Unavailable as error:
+            if kind is plan.subject:
+                raise
+            run.left_out.append(str(error))
+            progress.say(f"left out: {error}")
+            continue
+        run.measured.append(one)
+        how = "resumes sessions" if plan.resumed else "resumes nothing"
+        progress.say(f"{kind.name}: demands and verifies certificates, {how}, answers right")
+    if not run.measured:
+        raise Unavailable("; ".join(run.left_out))
+    return run
+
+
+def _started(
+    plan: Plan,
+    kind: Kind,
+    cores: Cores,
+    directory: Path,
+    stack: ExitStack,
+    origin: Server,
+    keys: KeyFiles,
+) -> Measured:
+    if kind.alone and plan.workers > 1:
+        raise Unavailable(f"{kind.name}: it has one process and cannot have {plan.workers}")
+    kind.path()
+    port = free_port()
+    setting = Setting(
+        directory=new_directory(directory, kind.name),
+        port=port,
+        origin_port=origin.port,
+        name=plan.name,
+        keys=keys,
+        log_style=plan.log_style,
+        connections=room_for(plan),
+        workers=plan.workers,
+        resumed=plan.resumed,
+    )
+    with ExitStack() as own:
+        server = own.enter_context(Server(kind.name, prepare(kind, setting), port, cores.server))
+        one = proved(plan, kind, server, origin, keys)
+        stack.push(own.pop_all())
+    return one
+
+
+def room_for(plan: Plan) -> int:
+    """Connections that servers are set up for: a proxied one may be two."""
+    return max(_ROOM, 2 * plan.connections + 1024)
 
 
 def start_origin(plan: Plan, cores: Cores, directory: Path) -> Server:
     """The origin that a plan's work needs; it runs within ``with``."""
     port = free_port()
-    setting = Setting(new_directory(directory, "origin"), port, 0, plan.name)
+    setting = Setting(
+        new_directory(directory, "origin"), port, 0, plan.name, connections=room_for(plan)
+    )
     if plan.workload == "download":
         bulk.write(setting.directory / "bulk", plan.size)
     kind = SINK if plan.workload == "upload" else ORIGIN
@@ -112,6 +177,7 @@ def proved(plan: Plan, kind: Kind, server: Server, origin: Server, keys: KeyFile
     """A server that holds to what all are compared by, with nothing measured yet.
 
     Raises:
+        Unavailable: it cannot do what is to be measured.
         NotComparable: it does not.
     """
     one = replace(
@@ -119,15 +185,26 @@ def proved(plan: Plan, kind: Kind, server: Server, origin: Server, keys: KeyFile
         address=("127.0.0.1", server.port),
         name=plan.name,
         client_pem=str(keys.client_pem),
+        client_pems=tuple(map(str, keys.client_pems)) if len(keys.client_pems) > 1 else (),
         server_pids=server.pids(),
         origin_pids=origin.pids(),
         body=BODY,
     )
-    claim = Claim(one, str(keys.server_ca), str(keys.stranger_pem), server.log, kind.must_set)
+    claim = Claim(
+        one,
+        str(keys.server_ca),
+        str(keys.stranger_pem),
+        server.log,
+        kind.must_set,
+        str(keys.unlisted_pem) if kind.names_clients else "",
+    )
     try:
         facts = prove(claim)
     except NotComparable as error:
         raise NotComparable(f"{kind.name}: {error}\n{server.said()}") from error
+    except Unavailable as error:
+        raise Unavailable(f"{kind.name}: {error}") from error
+    one = replace(one, server_pids=_settled(server))
     return Measured(
         title=kind.name,
         version=kind.version(),
@@ -136,6 +213,18 @@ def proved(plan: Plan, kind: Kind, server: Server, origin: Server, keys: KeyFile
         resolution_ns=clock_resolution_ns(one.server_pids[0]),
         server=server,
     )
+
+
+def _settled(server: Server) -> tuple[int, ...]:
+    """Its processes, once they are all there: workers may come after the port."""
+    deadline = time.monotonic() + _SETTLE_MOST
+    pids = server.pids()
+    while time.monotonic() < deadline:
+        time.sleep(_SETTLE_SECONDS)
+        before, pids = pids, server.pids()
+        if pids == before:
+            break
+    return pids
 
 
 def _target(plan: Plan, target: Target) -> Measured:
@@ -148,8 +237,8 @@ def _target(plan: Plan, target: Target) -> Measured:
     )
     try:
         facts = prove(Claim(one, target.ca, None, None))
-    except NotComparable as error:
-        raise NotComparable(f"target: {error}") from error
+    except (NotComparable, Unavailable) as error:
+        raise type(error)(f"target: {error}") from error
     return Measured(
         title="target",
         version="not ours",
@@ -182,6 +271,8 @@ def load_of(plan: Plan) -> Load:
         cookie="",
         body=b"",
         size=plan.size,
+        resumed=plan.resumed,
+        paths=plan.paths,
     )
 
 

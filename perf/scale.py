@@ -7,8 +7,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
-from multiprocessing import get_context
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +20,23 @@ from perf.keys import KeyFiles, make_keys
 from perf.loops import HandshakeLoop
 from perf.machine import mood, place
 from perf.memory import Usage, usage
-from perf.outcome import Outcome
+from perf.outcome import Outcome, known
 from perf.plan import Plan
-from perf.process import Server, ServerFailed, free_port, new_directory
-from perf.report import figures, problems
+from perf.process import Server, ServerFailed, free_port, new_directory, raise_descriptors
+from perf.progress import Progress
+from perf.report import figures, problems, ratio_curves
 from perf.rounds import (
     BODY,
     Measured,
-    Progress,
     check_log,
     load_of,
+    load_process,
     once,
     proved,
     run_directory,
     start_origin,
 )
-from perf.stats import ratios, spread
+from perf.stats import by_round, in_rounds, ratios, spread
 
 Sizes = Sequence[tuple[Part, int]]
 
@@ -51,12 +51,21 @@ class Sized:
     Attributes:
         start_seconds: from the command to the first answer; a socket may listen before that.
         memory, memory_after: after the first answer, and after the last round.
+        names: server names that nobody has asked for yet; every round takes its share of them.
+        first: the same edge, its handshakes at hosts that nobody had asked for before.
     """
 
     measured: Measured
     start_seconds: float
     memory: Usage
     memory_after: Usage
+    names: list[str] = field(default_factory=list)
+    first: Measured | None = None
+
+    @property
+    def rows(self) -> list[Measured]:
+        """What is shown of it."""
+        return [self.measured] if self.first is None else [self.measured, self.first]
 
 
 def measure(plan: Plan, sizes: Sizes, progress: Progress) -> list[Sized]:
@@ -65,7 +74,8 @@ def measure(plan: Plan, sizes: Sizes, progress: Progress) -> list[Sized]:
     Raises:
         Unavailable, ServerFailed, NotComparable: as ``perf.rounds.measure`` does.
     """
-    cores = choose_cores()
+    cores = choose_cores(workers=plan.workers)
+    raise_descriptors()
     with ExitStack() as stack:
         directory = stack.enter_context(run_directory(plan))
         keys = make_keys(new_directory(directory, "keys"), plan.algorithm, plan.name)
@@ -73,25 +83,38 @@ def measure(plan: Plan, sizes: Sizes, progress: Progress) -> list[Sized]:
         found = []
         for number, (title, build) in enumerate(_builds(sizes, keys)):
             home = new_directory(directory, f"edge-{number}")
-            progress(f"{title}: writing keys and configuration")
+            progress.say(f"{title}: writing keys and configuration")
             made = build(new_directory(home, "estate"))
             server = stack.enter_context(_server(plan, keys, origin, cores, home, made))
             found.append(_sized(plan, keys, origin, server, title, made))
             seconds, pss = found[-1].start_seconds, found[-1].memory.pss / _MIB
-            progress(f"{title}: serves after {seconds:.1f} s, with {pss:.0f} MiB")
-        pool = stack.enter_context(
-            ProcessPoolExecutor(1, get_context("spawn"), load.pin, (cores.load,))
-        )
+            progress.say(f"{title}: serves after {seconds:.1f} s, with {pss:.0f} MiB")
+        pool = stack.enter_context(load_process(cores))
+        progress.begin(plan.rounds * len(found))
         for number in range(1, plan.rounds + 1):
-            for one in found:
-                sample = once(one.measured, pool, load.run)
-                one.measured.samples.append(sample)
-                cost = "VOID" if sample.void else f"{sample.server_us:8.1f} µs"
-                progress(f"round {number}/{plan.rounds}  {one.measured.title:<26} {cost}")
+            for one in found if number % 2 else reversed(found):
+                _round(plan, one, number, pool, progress)
         for one in found:
             check_log(one.measured)
             one.memory_after = usage(one.measured.load.server_pids)
     return found
+
+
+def _round(
+    plan: Plan, one: Sized, number: int, pool: ProcessPoolExecutor, progress: Progress
+) -> None:
+    """Hosts that this round is the first to ask for come alone, and then again and again."""
+    if one.first is not None:
+        share = len(one.names) // (plan.rounds - number + 1)
+        names, one.names = tuple(one.names[:share]), one.names[share:]
+        one.first.load = dataclasses.replace(one.first.load, names=names, once=True)
+        one.first.samples.append(once(one.first, pool, load.run))
+        pids = one.first.load.server_pids
+        one.measured.load = dataclasses.replace(one.measured.load, names=names, server_pids=pids)
+    sample = once(one.measured, pool, load.run)
+    one.measured.samples.append(sample)
+    cost = "VOID" if sample.void else f"{sample.server_us:8.1f} µs"
+    progress.step(f"round {number}/{plan.rounds}  {one.measured.title:<26} {cost}")
 
 
 def _builds(sizes: Sizes, keys: KeyFiles) -> Sequence[tuple[str, Any]]:
@@ -107,7 +130,7 @@ def _server(
     plan: Plan, keys: KeyFiles, origin: Server, cores: Cores, home: Path, made: Estate
 ) -> Server:
     kind = dataclasses.replace(EDGE, template=str(made.template))
-    setting = Setting(home, free_port(), origin.port, plan.name, keys)
+    setting = Setting(home, free_port(), origin.port, plan.name, keys, workers=plan.workers)
     return Server("edge", prepare(kind, setting), setting.port, cores.server, _PATIENCE)
 
 
@@ -118,8 +141,12 @@ def _sized(
     memory = usage(server.pids())
     one = proved(plan, EDGE, server, origin, keys)
     one.title = title
-    one.load = dataclasses.replace(one.load, names=made.names, path=made.path or one.load.path)
-    return Sized(one, seconds, memory, memory)
+    one.load = dataclasses.replace(one.load, path=made.path or one.load.path)
+    found = Sized(one, seconds, memory, memory, list(made.names))
+    if len(found.names) >= plan.rounds:
+        first = f"{title}, first use"
+        found.first = dataclasses.replace(one, title=first, samples=[])
+    return found
 
 
 def _first_answer(plan: Plan, keys: KeyFiles, server: Server) -> float:
@@ -146,34 +173,53 @@ def _first_answer(plan: Plan, keys: KeyFiles, server: Server) -> float:
 def outcome(plan: Plan, found: Sequence[Sized], around: dict[str, Any]) -> Outcome:
     """The table, JSON and charts."""
     titles = [one.measured.title for one in found]
-    return Outcome(
-        text="\n".join([*_heading(plan, around), "", *_rows(found)]),
-        said={"environment": around, "configurations": [_values(found[0], one) for one in found]},
-        charts=(
-            Chart(
-                "server CPU per handshake and request, against 1 of each, round by round",
-                tuple(bar(one.measured.title, _against(found[0], one)) for one in found[1:]),
-                mark=1.0,
-            ),
-            Chart(
-                "start, seconds",
-                tuple(bar(t, [o.start_seconds]) for t, o in zip(titles, found, strict=True)),
-            ),
-            Chart(
-                "memory after the start, and after the rounds, MiB (PSS)",
-                tuple(
-                    bar(f"{t}{when}", [memory.pss / _MIB])
-                    for t, o in zip(titles, found, strict=True)
-                    for when, memory in (("", o.memory), (", after", o.memory_after))
-                ),
-            ),
+    base = found[0].measured
+    rows = [row for one in found for row in one.rows]
+    charts = (
+        Chart(
+            "server CPU per handshake and request, against 1 of each",
+            tuple(bar(row.title, _against(base, row)) for row in rows[1:]),
+            "ratio",
+            mark=1.0,
         ),
-        problems=tuple(problems([one.measured for one in found])),
+        ratio_curves(
+            "server CPU per handshake and request, against 1 of each, round by round",
+            [(row.title, by_round(figures(row), figures(base))) for row in rows[1:]],
+        ),
+        Chart(
+            "start, seconds",
+            tuple(bar(t, [o.start_seconds]) for t, o in zip(titles, found, strict=True)),
+            "s",
+        ),
+        Chart(
+            "memory after the start, and after the rounds, MiB (PSS)",
+            tuple(
+                bar(f"{t}{when}", [memory.pss / _MIB])
+                for t, o in zip(titles, found, strict=True)
+                for when, memory in (("", o.memory), (", after", o.memory_after))
+            ),
+            "MiB",
+        ),
+    )
+    return Outcome(
+        text="\n".join([*_heading(plan, around), "", *_rows(found), "", *_ratio_rows(rows)]),
+        said={"environment": around, "configurations": [_values(base, one) for one in found]},
+        charts=tuple(chart for chart in charts if chart.drawable),
+        problems=tuple(problems(rows)),
+        ratios=known({row.title: spread(_against(base, row)) for row in rows[1:]}),
     )
 
 
-def _against(base: Sized, one: Sized) -> list[float]:
-    return ratios(figures(one.measured), figures(base.measured))
+def _against(base: Measured, one: Measured) -> list[float]:
+    return ratios(figures(one), figures(base))
+
+
+def _ratio_rows(rows: Sequence[Measured]) -> list[str]:
+    found = ["against 1 of each, every round"]
+    for row in rows[1:]:
+        ratios_by_round = by_round(figures(row), figures(rows[0]))
+        found.append(f"  {row.title:<30} {in_rounds(ratios_by_round)}")
+    return found
 
 
 def _heading(plan: Plan, around: dict[str, Any]) -> list[str]:
@@ -185,7 +231,7 @@ def _heading(plan: Plan, around: dict[str, Any]) -> list[str]:
     ]
 
 
-_COLUMNS = "{:<27}{:>9}{:>10}{:>10}{:>12}{:>19}{:>8}{:>14}{:>8}"
+_COLUMNS = "{:<31}{:>8}{:>9}{:>8}{:>11}{:>19}{:>7}{:>14}{:>8}"
 
 
 def _rows(found: Sequence[Sized]) -> list[str]:
@@ -195,32 +241,44 @@ def _rows(found: Sequence[Sized]) -> list[str]:
             "(rounds)", "errors",
         )
     ]  # fmt: skip
+    base = found[0].measured
     for one in found:
-        cpu = spread([us for us in figures(one.measured) if us is not None])
-        ratio = spread(_against(found[0], one))
-        rows.append(
-            _COLUMNS.format(
-                one.measured.title,
-                f"{one.start_seconds:.1f}",
-                f"{one.memory.pss / _MIB:.0f}",
-                f"{one.memory_after.pss / _MIB:.0f}",
-                f"{cpu.median:.1f}" if cpu else "-",
-                f"({cpu.low:.1f}..{cpu.high:.1f})" if cpu else "-",
-                f"{ratio.median:.2f}" if ratio else "-",
-                f"({ratio.low:.2f}..{ratio.high:.2f})" if ratio else "-",
-                sum(sample.errors for sample in one.measured.samples),
-            )
+        around = (
+            f"{one.start_seconds:.1f}",
+            f"{one.memory.pss / _MIB:.0f}",
+            f"{one.memory_after.pss / _MIB:.0f}",
         )
+        rows.append(_row(base, one.measured, around))
+        if one.first is not None:
+            rows.append(_row(base, one.first, ("", "", "")))
     return rows
 
 
-def _values(base: Sized, one: Sized) -> dict[str, Any]:
-    return {
+def _row(base: Measured, one: Measured, around: tuple[str, str, str]) -> str:
+    cpu = spread([us for us in figures(one) if us is not None])
+    ratio = spread(_against(base, one))
+    return _COLUMNS.format(
+        one.title,
+        *around,
+        f"{cpu.median:.1f}" if cpu else "-",
+        f"({cpu.low:.1f}..{cpu.high:.1f})" if cpu else "-",
+        f"{ratio.median:.2f}" if ratio else "-",
+        f"({ratio.low:.2f}..{ratio.high:.2f})" if ratio else "-",
+        sum(sample.errors for sample in one.samples),
+    )
+
+
+def _values(base: Measured, one: Sized) -> dict[str, Any]:
+    said = {
         "name": one.measured.title,
         "start_seconds": one.start_seconds,
         "memory": dataclasses.asdict(one.memory),
         "memory_after": dataclasses.asdict(one.memory_after),
         "problem": one.measured.problem,
-        "ratios": _against(base, one),
+        "ratios": by_round(figures(one.measured), figures(base)),
         "samples": [dataclasses.asdict(sample) for sample in one.measured.samples],
     }
+    if one.first is not None:
+        said["first_use_ratios"] = by_round(figures(one.first), figures(base))
+        said["first_use_samples"] = [dataclasses.asdict(sample) for sample in one.first.samples]
+    return said

@@ -1,7 +1,8 @@
 """The origin for uploads: how many bytes came, and were they the right ones?
 
 ``python -m perf.sink PORT`` answers every request ``ok``, a body only after its last byte, and
-one that is not the bulk content word for word with 400. Only ``Content-Length`` is understood.
+one that is not the bulk content word for word with 400. Of a request's fields only
+``Content-Length`` and ``Connection: close`` are understood.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from perf.bulk import MOST_PIECE, PERIOD, Check, content
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n", re.IGNORECASE)
+_CLOSE = re.compile(rb"\r\nconnection:[ \t]*close[ \t]*\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 
 
@@ -24,7 +26,7 @@ def answer(status: str, body: bytes) -> bytes:
 
 
 class Reader:
-    """One connection's requests, one after the other."""
+    """One connection's requests, one after the other; ``last``: it ends with this one's answer."""
 
     def __init__(self, expected: bytes) -> None:
         self._expected = expected
@@ -32,6 +34,7 @@ class Reader:
         self._left = 0
         self._check = Check(expected, PERIOD)
         self._same = True
+        self.last = False
 
     def feed(self, piece: bytes) -> bytes:
         """Take what arrived; what there is to answer now."""
@@ -43,6 +46,7 @@ class Reader:
             self._head = b""
             if _CHUNKED.search(head + b"\r\n"):
                 return answer("411 Length Required", b"say Content-Length\n")
+            self.last = _CLOSE.search(head + b"\r\n") is not None
             length = _LENGTH.search(head + b"\r\n")
             self._left = int(length[1]) if length else 0
             self._check, self._same = Check(self._expected, PERIOD), True
@@ -79,6 +83,7 @@ def _turn(key: selectors.SelectorKey) -> bool:
         said = key.data.feed(piece)
         if said:
             connection.sendall(said)
+            return not key.data.last
     except OSError:
         return False
     return bool(piece)

@@ -38,8 +38,22 @@ def ratios(ours: Sequence[float | None], theirs: Sequence[float | None]) -> list
     Neighbours in time saw the same machine, so its moods cancel out; a ratio of two medians
     would compare one server's good rounds with another's bad ones.
     """
+    return [ratio for ratio in by_round(ours, theirs) if ratio is not None]
+
+
+def by_round(ours: Sequence[float | None], theirs: Sequence[float | None]) -> list[float | None]:
+    """The same with None for a round in which one of the two is not known."""
     return [
-        mine / other
+        mine / other if mine is not None and other else None
         for mine, other in zip(ours, theirs, strict=True)
-        if mine is not None and other is not None and other > 0
     ]
+
+
+def in_words(ratio: Spread) -> str:
+    """``1.02 (0.99..1.05)``, in columns."""
+    return f"{ratio.median:6.2f}  ({ratio.low:.2f}..{ratio.high:.2f})"
+
+
+def in_rounds(figures: Sequence[float | None], form: str = ".2f") -> str:
+    """Every round's figure, ``-`` where there is none."""
+    return " ".join("-" if figure is None else format(figure, form) for figure in figures)

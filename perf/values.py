@@ -20,9 +20,13 @@ class Load:
         connections: how many are busy at any moment.
         seconds, warm_seconds: for how long new operations begin, counted and before that not.
         path, cookie: what every request asks for, and the ``Cookie`` it carries, if any.
+        paths: of how many paths below ``path`` each operation asks for the next; 1: for ``path``.
         body: what must stand in the answer, to the byte.
         size: bytes of one download or upload; 0 elsewhere.
+        client_pems: the same of clients that come in turn, if it is not always ``client_pem``.
         names: server names that handshakes go round, if it is not always ``name``.
+        once: handshakes end when each of ``names`` had its turn; there is no warm-up then.
+        resumed: handshakes resume the TLS session that an earlier one left; a full one fails.
         server_pids, origin_pids: whose CPU time is read; empty where it is not ours to know.
     """
 
@@ -39,7 +43,11 @@ class Load:
     cookie: str
     body: bytes
     size: int = 0
+    paths: int = 1
+    client_pems: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    once: bool = False
+    resumed: bool = False
     server_pids: tuple[int, ...] = ()
     origin_pids: tuple[int, ...] = ()
 
@@ -59,6 +67,17 @@ class Load:
         if self.workload == "handshakes":
             lines.append("Connection: close")
         return "\r\n".join((*lines, "", "")).encode("ascii")
+
+    def path_at(self, number: int) -> str:
+        """One of the many paths; ``number`` counts from 0."""
+        return self.path if self.paths == 1 else f"{self.path.rstrip('/')}/{number:06d}"
+
+    def requests(self) -> list[bytes]:
+        """The bytes of a request for each of the paths, in turn."""
+        method, _, rest = self.request().partition(self.path.encode("ascii"))
+        return [
+            b"%b%b%b" % (method, self.path_at(n).encode("ascii"), rest) for n in range(self.paths)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

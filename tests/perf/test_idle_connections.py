@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import mmap
 import os
-import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from perf import cli, connections, idle
-from perf.connections import Footprint
+from perf.catalogue import PEERS
+from perf.charts import Chart
+from perf.connections import Footprint, Run
+from perf.cpu import choose_cores
 from perf.idle import Idle
 from perf.machine import environment
 from perf.memory import Usage, parse, usage
+from perf.options import parser, plan_from
+from perf.plan import Plan
+from perf.progress import Progress
+from perf.rounds import start
 
 ROLLUP = """\
 55d0c8a00000-7ffd3a7d2000 ---p 00000000 00:00 0                          [rollup]
@@ -24,6 +32,8 @@ Pss_Anon:           1024 kB
 Shared_Clean:       2048 kB
 """
 BEFORE, AFTER = Usage(8 << 20, 4 << 20), Usage(11 << 20, 6 << 20)
+
+needs_nginx = pytest.mark.usefixtures("nginx")
 
 
 def test_the_kernels_sums_are_read_in_bytes() -> None:
@@ -56,12 +66,15 @@ def test_memory_is_by_connection_and_only_of_those_that_live() -> None:
 def test_the_report_leaves_void_rounds_out() -> None:
     """They are a problem, with their first error."""
     good, bad = Idle(1024, 0, "", BEFORE, AFTER), Idle(1024, 3, "gone", BEFORE, AFTER)
-    plan = cli.plan_from(cli._parser().parse_args(["connections"]), Path("/nowhere"))
+    plan = plan_from(parser().parse_args(["connections"]), Path("/nowhere"))
     found = [Footprint("edge", "1", [good, bad]), Footprint("nginx", "2", [good, good])]
-    said = connections.outcome(plan, found, environment())
+    said = connections.outcome(plan, Run(found), environment())
     assert ("edge: 1 of 2 rounds are void: gone",) == said.problems
-    assert "edge / nginx      1.00  (1.00..1.00)  1 rounds" in said.text
-    assert (2.0,) == said.charts[0].bars[0].figures
+    assert "1.00  (1.00..1.00)  1 rounds: 1.00 -" in said.text
+    assert 1.0 == said.ratios["nginx"].median
+    chart = said.charts[0]
+    assert isinstance(chart, Chart)
+    assert (2.0,) == chart.bars[0].figures
 
 
 def test_count_is_limited_by_descriptors(capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,10 +84,23 @@ def test_count_is_limited_by_descriptors(capsys: pytest.CaptureFixture[str]) -> 
     assert 2 == cli.main(["connections", "--target", "localhost:1"])
 
 
-@pytest.mark.skipif(
-    shutil.which("nginx", path="/usr/bin:/usr/sbin:/usr/local/sbin") is None,
-    reason="nginx is not installed",
-)
+@needs_nginx
+def test_a_connection_that_does_not_answer_after_the_reading_is_an_error(tmp_path: Path) -> None:
+    """A server that closes after one answer holds no idle connections."""
+    usual = (Path(cli.__file__).parent / "peers" / "nginx.conf").read_text()
+    template = tmp_path / "doctored.conf"
+    template.write_text(usual.replace("keepalive_requests 1000000000", "keepalive_requests 1"))
+    kind = dataclasses.replace(PEERS["nginx"], template=str(template))
+    plan = Plan("requests", kind, (), connections=8)
+    with ExitStack() as stack:
+        (one,) = start(plan, choose_cores(), tmp_path, stack, Progress()).measured
+        found = idle.run(one.load)
+    assert found.void
+    assert 8 + idle.WARM == found.errors
+    assert found.pss_each is None
+
+
+@needs_nginx
 def test_idle_connections_of_the_edge_and_nginx_are_weighed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tomllib
 from pathlib import Path
 
@@ -13,6 +12,9 @@ from cryptography import x509
 from perf import cli
 from perf.estate import PARTS, revocation_list
 from perf.keys import KeyFiles, make_keys
+from perf.options import parser, plan_from, sizes_from
+
+needs_nginx = pytest.mark.usefixtures("nginx")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def test_an_estate_has_three_more_of_its_part(
 ) -> None:
     """Hosts, client CAs, applications; every file that it names is there, each another."""
     made = PARTS[part].build(tmp_path, keys, 3)
-    said = tomllib.loads(made.template.read_text())
+    said = tomllib.loads(made.template.read_text().replace("@workers@", "1"))
     tables = ("host", "client_ca", "application")
     assert expected == tuple(len(said[table]) for table in tables)
     files = [one["certificate"] for one in (*said["host"], *said["client_ca"])]
@@ -69,23 +71,20 @@ def test_hosts_are_asked_in_turn_and_applications_in_the_middle(
 
 def test_parts_are_chosen_and_sized() -> None:
     """A twentieth with --quick, unless a number was given."""
-    parse = cli._parser().parse_args
+    parse = parser().parse_args
     assert [10_000, 1_000, 1_000, 10_000, 100_000, 1_000_000] == [
-        count for _, count in cli.sizes_from(parse(["scale"]))
+        count for _, count in sizes_from(parse(["scale"]))
     ]
-    chosen = cli.sizes_from(parse(["scale", "--parts", "hosts,cas=7", "--quick"]))
+    chosen = sizes_from(parse(["scale", "--parts", "hosts,cas=7", "--quick"]))
     assert [("hosts", 500), ("CAs on one host", 7)] == [(p.title, n) for p, n in chosen]
     for bad in ("cars", "hosts=", "hosts=0", "hosts=x"):
         with pytest.raises(ValueError, match="--parts"):
-            cli.sizes_from(parse(["scale", "--parts", bad]))
+            sizes_from(parse(["scale", "--parts", bad]))
     with pytest.raises(ValueError, match="against itself"):
-        cli.plan_from(parse(["scale", "--against", "nginx"]), Path("/nowhere"))
+        plan_from(parse(["scale", "--against", "nginx"]), Path("/nowhere"))
 
 
-@pytest.mark.skipif(
-    shutil.which("nginx", path="/usr/bin:/usr/sbin:/usr/local/sbin") is None,
-    reason="nginx is not installed",
-)
+@needs_nginx
 def test_small_estates_of_every_part_are_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,4 +100,9 @@ def test_small_estates_of_every_part_are_measured(
     assert ["1 of each", "3 hosts", "3 CAs on one host"] == [one["name"] for one in found[:3]]
     assert all(1 == len(one["ratios"]) and one["start_seconds"] > 0 for one in found)
     assert all(one["memory_after"]["pss"] > 0 for one in found)
+    hosts = found[1]
+    assert [3] == [sample["operations"] for sample in hosts["first_use_samples"]]
+    assert 1 == len(hosts["first_use_ratios"])
+    assert hosts["samples"][0]["operations"] > 3
+    assert "3 hosts, first use" in said.out
     assert "3 applications" in page.read_text()

@@ -15,17 +15,19 @@ from pathlib import Path
 import pytest
 
 from perf import ab, cli, machine, report
-from perf.catalogue import EDGE, ORIGIN, PEERS, Kind, Setting, Unavailable, prepare, render
+from perf.catalogue import EDGE, ORIGIN, PEERS, Kind, Setting, prepare, render
 from perf.client import Failed, check_begun, check_whole
 from perf.cpu import Cores, choose_cores, core_times, cpu_ns, process_tree, stolen_share
 from perf.keys import KeyFiles, make_keys
 from perf.load import run
+from perf.options import parser, plan_from
 from perf.plan import Plan, Target
 from perf.process import Server, free_port, new_directory
+from perf.progress import Progress
 from perf.proofs import Claim, Facts, NotComparable, prove
-from perf.rounds import Measured, measure
-from perf.stats import Spread, percentile, ratios, spread
-from perf.values import Load, Sample
+from perf.rounds import Measured, Run, measure, turn
+from perf.stats import Spread, by_round, in_rounds, percentile, ratios, spread
+from perf.values import Load, Sample, Workload
 
 NGINX = PEERS["nginx"]
 LOAD = Load(
@@ -55,15 +57,7 @@ SAMPLE = Sample(
 )
 
 
-def _installed(kind: Kind) -> bool:
-    try:
-        kind.path()
-    except Unavailable:
-        return False
-    return True
-
-
-needs_nginx = pytest.mark.skipif(not _installed(NGINX), reason="nginx is not installed")
+needs_nginx = pytest.mark.usefixtures("nginx")
 
 
 # --- arithmetic
@@ -90,6 +84,8 @@ def test_ratios_are_taken_round_by_round_and_leave_void_rounds_out() -> None:
     ours = [100.0, 200.0, None, 90.0]
     theirs = [50.0, 100.0, 50.0, None]
     assert [2.0, 2.0] == ratios(ours, theirs)
+    assert [2.0, 2.0, None, None] == by_round(ours, theirs)
+    assert "2.00 2.00 - -" == in_rounds(by_round(ours, theirs))
     assert Spread(2.0, 1.0, 9.0, 3) == spread([9.0, 1.0, 2.0])
     assert spread([]) is None
 
@@ -164,6 +160,25 @@ def test_what_the_hypervisor_took_is_a_share_of_the_cores_own_time() -> None:
     assert 0.0 == stolen_share(core_times(core, first), core_times(core, first))
 
 
+def test_workers_get_a_core_each_where_there_are_enough() -> None:
+    """The load keeps its own for as long as it can; one that is left over is the origin's."""
+    assert Cores(frozenset({2, 3}), frozenset({0}), frozenset({1})) == choose_cores(
+        frozenset(range(4)), 2
+    )
+    assert Cores(frozenset({1, 2}), frozenset({0}), frozenset({0})) == choose_cores(
+        frozenset(range(3)), 2
+    )
+    assert not choose_cores(frozenset(range(2)), 2).apart
+
+
+def test_every_second_round_goes_the_other_way() -> None:
+    """A machine that slows down favours nobody."""
+    facts = Facts("TLSv1.3", "", (), b"", idle_tickets=False)
+    servers = [Measured(title, "", LOAD, facts, 1, None) for title in ("a", "b", "c")]
+    assert "abc" == "".join(one.title for one in turn(servers, 1))
+    assert "cba" == "".join(one.title for one in turn(servers, 2))
+
+
 # --- what counts as a success
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
@@ -233,7 +248,7 @@ Requests per second:    174.84 [#/sec] (mean)
     ],
 )
 def test_ab_is_believed_only_where_it_saw_successes(
-    failed: int, more: str, workload: str, expected: tuple[int, int]
+    failed: int, more: str, workload: Workload, expected: tuple[int, int]
 ) -> None:
     """ab calls a 403 of constant length a complete request."""
     load = dataclasses.replace(LOAD, workload=workload)
@@ -259,7 +274,7 @@ def test_the_percentiles_of_ab_are_milliseconds() -> None:
 
 
 def _plan(*arguments: str, scratch: Path = Path("/nowhere")) -> Plan:
-    return cli.plan_from(cli._parser().parse_args(arguments), scratch)
+    return plan_from(parser().parse_args(arguments), scratch)
 
 
 def test_a_plain_command_measures_the_edge_alone() -> None:
@@ -329,13 +344,17 @@ def test_the_report_shows_void_rounds_and_leaves_them_out() -> None:
     around = machine.environment()
 
     said = report.table(plan, [edge, other], around)
-    assert "(1.00..1.00)  2 rounds" in said
+    assert "(1.00..1.00)  2 rounds: 1.00 - 1.00" in said
     assert ["edge: 1 of 3 rounds are void: alert",
             "nginx: the CPU clock's step of 10 ms is over 1 % of a round"] == report.problems(
         [edge, other])  # fmt: skip
     assert 2 == len(report.notes([edge, other]))
-    written = json.loads(report.as_json(plan, [edge, other], around))
-    assert [1.0, 1.0] == written["cpu_ratios"]["edge/nginx"]["rounds"]
+    outcome = report.outcome(plan, Run([edge, other], ["caddy: not here"]), around)
+    assert "left out: caddy: not here" in outcome.notes
+    assert 1.0 == outcome.ratios["nginx"].median
+    written = json.loads(json.dumps(outcome.said))
+    assert ["caddy: not here"] == written["left_out"]
+    assert [1.0, None, 1.0] == written["cpu_ratios"]["edge/nginx"]["rounds"]
     assert 3 == len(written["servers"][0]["samples"])
 
 
@@ -362,7 +381,7 @@ def _load_on(server: Server, keys: KeyFiles) -> Load:
 
 @needs_nginx
 @pytest.mark.parametrize("workload", ["handshakes", "requests"])
-def test_a_refused_or_wrong_operation_is_an_error(workload: str, tmp_path: Path) -> None:
+def test_a_refused_or_wrong_operation_is_an_error(workload: Workload, tmp_path: Path) -> None:
     """Nothing that fails is counted, neither a refusal nor another body."""
     with _running(NGINX, tmp_path) as (server, keys):
         good = dataclasses.replace(
@@ -401,8 +420,8 @@ def test_a_server_that_is_not_comparable_is_found_out(
         text = text.replace("proxy_pass http://origin;", f"{instead};")
     text = text.replace(setting, instead)
     if "cache" in setting:
-        text = text.replace("ssl_session_tickets off", "ssl_session_tickets on")
-        text = text.replace("NumTickets 0", "NumTickets 1")
+        text = text.replace("ssl_session_tickets @tickets@", "ssl_session_tickets on")
+        text = text.replace("@number_of_tickets@", "")
     (tmp_path / "doctored.conf").write_text(text)
     kind = dataclasses.replace(NGINX, template=str(tmp_path / "doctored.conf"))
     with _running(kind, tmp_path) as (server, keys):
@@ -416,12 +435,13 @@ def test_a_server_that_is_not_comparable_is_found_out(
 @needs_nginx
 @pytest.mark.parametrize("workload", ["handshakes", "requests"])
 def test_the_edge_and_nginx_are_measured_in_turn(
-    workload: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    workload: Workload, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A run of two short rounds ends well, with a ratio and every sample written."""
     written = tmp_path / "all.json"
     short = ("--rounds", "2", "--seconds", "0.2", "--connections", "4")
-    status = cli.main((workload, "--against", "nginx", *short, "--json", str(written)))
+    told = ("--progress", "lines", "--json", str(written))
+    status = cli.main((workload, "--against", "nginx", *short, *told))
     said = capsys.readouterr()
     assert 0 == status, said
     assert "edge / nginx" in said.out
@@ -432,6 +452,24 @@ def test_the_edge_and_nginx_are_measured_in_turn(
 
 
 @needs_nginx
+def test_a_target_is_measured_with_certificate_key_and_process(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the command line, against nginx; its CPU is that of its whole process tree."""
+    written = tmp_path / "target.json"
+    with _running(NGINX, tmp_path) as (server, keys):
+        pem = str(keys.client_pem)
+        files = ("--cert", pem, "--key", pem, "--ca", str(keys.server_ca), "--name", "localhost")
+        words = ("--target", f"127.0.0.1:{server.port}", "--pid", str(server.pids()[0]))
+        short = ("--against", "nginx", "--rounds", "1", "--seconds", "0.2", "--json", str(written))
+        assert 0 == cli.main(("handshakes", *words, *files, *short)), capsys.readouterr()
+    assert "target / nginx" in capsys.readouterr().out
+    target, _ = json.loads(written.read_text())["servers"]
+    assert target["samples"][0]["server_cpu_ns"] > 0
+    assert "" == capsys.readouterr().err
+
+
+@needs_nginx
 def test_a_target_is_measured_without_knowing_its_processes(tmp_path: Path) -> None:
     """No CPU then, but rates and times."""
     with _running(NGINX, tmp_path) as (server, keys):
@@ -439,7 +477,7 @@ def test_a_target_is_measured_without_knowing_its_processes(tmp_path: Path) -> N
             ("127.0.0.1", server.port), "localhost", str(keys.client_pem), str(keys.server_ca)
         )
         plan = Plan("handshakes", target, (), rounds=1, seconds=0.1, warm_seconds=0.0)
-        (measured,) = measure(plan, lambda _: None)
+        (measured,) = measure(plan, Progress()).measured
     (sample,) = measured.samples
     assert (0, None) == (sample.errors, sample.server_cpu_ns)
     assert sample.operations > 0

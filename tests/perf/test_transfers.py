@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from perf.client import Failed
 from perf.cpu import choose_cores
 from perf.keys import make_keys
 from perf.load import run
+from perf.options import parser, plans_from
 from perf.plan import Plan
 from perf.process import Server, free_port, new_directory
 from perf.proofs import Facts
@@ -45,10 +45,7 @@ LOAD = Load(
     size=SIZE,
 )
 
-needs_nginx = pytest.mark.skipif(
-    shutil.which("nginx", path="/usr/bin:/usr/sbin:/usr/local/sbin") is None,
-    reason="nginx is not installed",
-)
+needs_nginx = pytest.mark.usefixtures("nginx")
 
 
 def _bytes(size: int) -> bytes:
@@ -147,16 +144,16 @@ def test_rounds_in_which_the_load_had_no_time_left_are_told() -> None:
 
 def test_a_transfer_is_planned_in_both_directions(tmp_path: Path) -> None:
     """Each with a directory of its own; ab cannot do it."""
-    parse = cli._parser().parse_args
+    parse = parser().parse_args
     kept = str(tmp_path / "kept")
-    plans = cli.plans_from(parse(["transfer", "--size", "2", "--keep", kept]), tmp_path)
+    plans = plans_from(parse(["transfer", "--size", "2", "--keep", kept]), tmp_path)
     assert [("download", "/bulk"), ("upload", "/perf")] == [(p.workload, p.path) for p in plans]
     assert [2 << 20, 2 << 20] == [plan.size for plan in plans]
     assert ["download", "upload"] == [p.directory.name for p in plans if p.directory]
-    (down,) = cli.plans_from(parse(["transfer", "--direction", "down", "--quick"]), tmp_path)
+    (down,) = plans_from(parse(["transfer", "--direction", "down", "--quick"]), tmp_path)
     assert ("download", 16 << 20, 3) == (down.workload, down.size, down.rounds)
     with pytest.raises(ValueError, match="does not know transfer"):
-        cli.plans_from(parse(["transfer", "--client", "ab"]), tmp_path)
+        plans_from(parse(["transfer", "--client", "ab"]), tmp_path)
 
 
 @contextmanager
