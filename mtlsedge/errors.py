@@ -48,5 +48,13 @@ class BadCrl(EdgeError, ValueError):
     """A certificate revocation list that cannot be read or trusted."""
 
 
+class VerifierFailed(EdgeError):
+    """A verifier could not find out; the message says why. It is logged without a traceback."""
+
+
 class BadVerifier(EdgeError, ValueError):
     """A verifier string that names no known verifier, or whose arguments are wrong."""
+
+
+class PkiError(EdgeError):
+    """Something that the certificate authority cannot or will not do; the message says why."""

@@ -114,8 +114,8 @@ class Authority:
         key = make_key(key_type)
         subject = distinguished_name(common_name)
         builder = _builder(subject, self.certificate.subject, key, lifetime, not_before)
-        builder = _authority_builder(builder, key, self._key_identifier(), path_length)
-        return Authority(builder.sign(self.key, _digest(self.key)), key, self._links())
+        builder = _authority_builder(builder, key, self.key_identifier(), path_length)
+        return Authority(builder.sign(self.key, _digest(self.key)), key, self.links())
 
     def issue(
         self,
@@ -146,7 +146,7 @@ class Authority:
             builder = builder.add_extension(extension, critical)
         leaf = builder.sign(self.key, _digest(self.key))
         chain = b"".join(
-            each.public_bytes(serialization.Encoding.PEM) for each in (leaf, *self._links())
+            each.public_bytes(serialization.Encoding.PEM) for each in (leaf, *self.links())
         )
         return Issued(chain, key_pem(key), leaf)
 
@@ -190,7 +190,7 @@ class Authority:
             .last_update(start)
             .next_update(start + next_update)
             .add_extension(x509.CRLNumber(number), critical=False)
-            .add_extension(self._key_identifier(), critical=False)
+            .add_extension(self.key_identifier(), critical=False)
         )
         for serial in serials:
             entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(start)
@@ -198,10 +198,11 @@ class Authority:
         signed = builder.sign(self.key, _digest(self.key))
         return signed.public_bytes(serialization.Encoding.PEM)
 
-    def _links(self) -> tuple[x509.Certificate, ...]:
+    def links(self) -> tuple[x509.Certificate, ...]:
+        """What a peer needs besides a leaf of this authority, nearest first; never the root."""
         return () if self.is_root else (self.certificate, *self.above)
 
-    def _key_identifier(self) -> x509.AuthorityKeyIdentifier:
+    def key_identifier(self) -> x509.AuthorityKeyIdentifier:
         """What names this authority's key (RFC 5280 §4.2.1.1): its own word for it, if any."""
         try:
             own = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
@@ -218,7 +219,7 @@ class Authority:
         yield x509.BasicConstraints(ca=False, path_length=None), True
         yield _key_usage(encipherment=isinstance(key, rsa.RSAPrivateKey)), True
         yield x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False
-        yield self._key_identifier(), False
+        yield self.key_identifier(), False
         if ekus:
             yield x509.ExtendedKeyUsage(ekus), False
         if hosts:
