@@ -7,21 +7,21 @@ import sys
 import time
 
 from twisted.application.service import IService
+from twisted.python.usage import UsageError
 
 from mtlsedge.config.options import ServeOptions
-from mtlsedge.errors import ConfigurationError
+from mtlsedge.errors import BadVerifier, ConfigurationError
 from mtlsedge.model import Configuration
+from mtlsedge.ops.notify import Notifier
 from mtlsedge.service import EdgeService
-from mtlsedge.trust.verifiers import find_verifier, help_verifiers
+from mtlsedge.trust.verifiers import checked_spec, help_verifier, help_verifiers
 
 
-def _print_verifiers() -> None:
-    sys.stdout.write(help_verifiers())
-
-
-def check_verifier(spec: str) -> None:
-    """Raise ``BadVerifier`` unless a verifier can be made of the string."""
-    find_verifier(spec)
+def _print_verifiers(name: str = "") -> None:
+    try:
+        sys.stdout.write(help_verifier(name) if name else help_verifiers())
+    except BadVerifier as error:
+        raise UsageError(str(error)) from None
 
 
 class Options(ServeOptions):
@@ -43,7 +43,7 @@ def makeService(options: Options) -> IService:
         options["config"] = os.path.abspath(options["config"])
 
     def read(generation: int) -> Configuration:
-        return options.configuration(check_verifier, time.time(), generation)
+        return options.configuration(checked_spec, time.time(), generation)
 
     try:
         configuration = read(1)
@@ -51,4 +51,6 @@ def makeService(options: Options) -> IService:
         problems = "\n".join(f"  {problem}" for problem in error.problems)
         raise SystemExit(f"mtlsedge: the configuration was refused:\n{problems}") from None
     foreground = options.parent is None or bool(options.parent["nodaemon"])
-    return EdgeService(configuration, reactor, read, foreground=foreground)
+    # Made now: a chroot puts the service manager out of reach.
+    notifier = Notifier(os.environ)
+    return EdgeService(configuration, reactor, read, foreground=foreground, notifier=notifier)

@@ -1,0 +1,46 @@
+"""What the service manager hears."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from mtlsedge.ops.notify import Notifier
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_the_manager_hears_every_state(tmp_path: Path, abstract: bool) -> None:
+    """At a path, or at an abstract address."""
+    name = f"@mtlsedge-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(name.replace("@", "\0", 1) if abstract else name)
+        manager.settimeout(5)
+        notifier = Notifier({"NOTIFY_SOCKET": name})
+        notifier.ready()
+        notifier.reloading()
+        notifier.stopping()
+        heard = [manager.recv(100).decode() for _ in range(3)]
+    assert "READY=1" == heard[0]
+    assert heard[1].startswith("RELOADING=1\nMONOTONIC_USEC=")
+    assert "STOPPING=1" == heard[2]
+
+
+@pytest.mark.parametrize("address", ["", "/nowhere/at/all", "vsock:2:1", "relative"])
+def test_nobody_who_listens_is_no_error(address: str) -> None:
+    """Nor is an address of a kind that is not known here."""
+    notifier = Notifier({"NOTIFY_SOCKET": address} if address else {})
+    notifier.ready()
+    notifier.stopping()
+
+
+def test_a_manager_that_goes_or_stalls_is_no_error(tmp_path: Path) -> None:
+    """The edge has other things to do."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        for _ in range(5000):
+            notifier.ready()
+    notifier.ready()
