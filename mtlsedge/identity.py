@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from cryptography import x509
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Verdict:
 
     accepted: bool
     reason: str = ""
-    attributes: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    attributes: Mapping[str, str] = field(default_factory=lambda: NO_ATTRIBUTES)
     cache_for: float = 0.0
 
 
@@ -121,7 +121,7 @@ class Identity:
     depth: int = 0
     chain: PeerChain | None = None
     client_cas: tuple[str, ...] = ()
-    attributes: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    attributes: Mapping[str, str] = field(default_factory=lambda: NO_ATTRIBUTES)
 
 
 ANONYMOUS = Identity()

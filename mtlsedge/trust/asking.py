@@ -1,150 +1,296 @@
 """What does a verifier say? Asked with care: whatever it does, a ``Verdict`` comes back.
 
 A verifier is other people's code. It may answer at once, later or never, raise, or answer
-nonsense; everything but an accepting ``Verdict`` is a rejection that names it. This is the one
-place that calls verifiers, so a bound on how many think at once, and a memory of their answers,
-belong here.
+nonsense; everything but a verdict is what its terms say of an error, and that is a rejection
+unless the operator wrote otherwise. This is the one place that calls verifiers: it bounds how
+many questions one has before it, asks once where several want to know the same, and remembers
+an answer for as long as the answer itself says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
-from dataclasses import replace
-from inspect import isawaitable, iscoroutine
-from types import MappingProxyType
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-import txaio
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
-from twisted.python.reflect import safe_str
 
+from mtlsedge.errors import EdgeError
 from mtlsedge.identity import PeerChain, Verdict
 from mtlsedge.interfaces import IVerifier
-
-_txaio: Any = txaio  # what it offers depends on the framework, and is not typed
-_txaio.use_twisted()
+from mtlsedge.trust.answers import Trouble, as_deferred, checked, comes_later, raised, refusal
+from mtlsedge.trust.caches import BoundedCache
+from mtlsedge.trust.terms import Terms
 
 _log = Logger()
 
+LONGEST_KEPT = 86400.0
+"""Seconds for which any verdict is remembered at most."""
 
-class VerifierCaller:
-    """Asks verifiers, each for at most ``timeout`` seconds (0 is for ever)."""
+_REMEMBERED = 4096  # verdicts of one verifier
+_QUIET = 1.0  # seconds between two log lines about the same verifier's troubles
 
-    def __init__(self, clock: IReactorTime, timeout: float) -> None:
-        self._clock = clock
-        self._timeout = timeout
+_Key = tuple[str, ...]
 
-    def ask(
-        self, name: str, verifier: IVerifier, peer: PeerChain, host: str
-    ) -> Verdict | Deferred[Verdict]:
-        """A verifier's verdict; a Deferred only where it did not answer at once.
 
-        It never raises, and the Deferred fails only if it is cancelled.
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    verdict: Verdict
+    until: float
+
+
+class VerifierDesk:
+    """Where one verifier is asked.
+
+    Args:
+        name: what logs call it; its arguments may hold what a log should not.
+        verifier: whom to ask.
+        clock: for the time that it takes.
+        now: the wall clock, by which certificates and remembered verdicts end.
+        terms: how to ask.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        verifier: IVerifier,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        terms: Terms = Terms(),  # noqa: B008  # a frozen value
+    ) -> None:
+        self.name = name
+        self.verifier = verifier
+        self.terms = terms
+        self.clock = clock
+        self._now = now
+        self._memory: BoundedCache[_Key, _Kept] = BoundedCache(_REMEMBERED)
+        self._open: dict[_Key, _Question] = {}
+        self._queue: OrderedDict[_Question, None] = OrderedDict()
+        self._thinking = 0
+        self._taking = False
+        self._told = float("-inf")
+        self._idle: Deferred[None] | None = None
+
+    def ask(self, peer: PeerChain, host: str, timeout: float) -> Verdict | Deferred[Verdict]:
+        """The verdict on a chain; a Deferred only where it is not there at once.
+
+        It never raises, and the Deferred fails only if it is cancelled. The ``cache_for`` of a
+        verdict is what is left of its time. ``timeout`` is in seconds, 0 for ever, and holds
+        where the terms name none.
         """
+        key = (host, *[each.fingerprint_sha256 for each in peer.verified or (peer.leaf,)])
+        kept = self._recall(key)
+        if kept is not None:
+            return kept
+        question = self._open.get(key)
+        if question is not None:
+            return question.wait()
+        if self._thinking < self.terms.concurrency:
+            answer = self._call(peer, host)
+            if not isinstance(answer, Deferred):
+                return self._concluded(key, peer, answer)
+            self._thinking += 1
+            question = self._open[key] = _Question(self, key, peer, host, timeout)
+            question.hear(answer)
+        elif len(self._queue) < self.terms.queue:
+            question = self._open[key] = _Question(self, key, peer, host, timeout)
+            self._queue[question] = None
+        else:
+            return self._judged(Trouble(f"is overloaded: {len(self._queue)} wait for it"))
+        return question.wait()
+
+    def when_idle(self) -> Deferred[None]:
+        """Fires as soon as nobody waits for an answer."""
+        if self._idle is None:
+            self._idle = Deferred()
+            self._told_if_idle()
+        return self._idle
+
+    # -- for questions ---------------------------------------------------------------------
+
+    def close(self, question: _Question, result: Verdict | Trouble | None) -> Verdict | None:
+        """A question is over, with a result unless nobody wants one; the verdict that it is."""
+        self._open.pop(question.key, None)
+        if question in self._queue:
+            del self._queue[question]
+        else:
+            self._thinking -= 1
+        return None if result is None else self._concluded(question.key, question.peer, result)
+
+    def go_on(self) -> None:
+        """Put the questions that wait, as far as there is room."""
+        if self._taking:
+            return
+        self._taking = True
         try:
-            answer = verifier.verify(peer, host)
-            later = isinstance(answer, Deferred) or isawaitable(answer)
-        except Exception as error:
-            return _raised(name, error)
-        if later:
-            return _Question(name, _as_deferred(answer)).wait(self._clock, self._timeout)
-        return _checked(name, answer)
+            while self._queue and self._thinking < self.terms.concurrency:
+                question, _ = self._queue.popitem(last=False)
+                self._thinking += 1
+                answer = self._call(question.peer, question.host)
+                question.hear(answer)
+        finally:
+            self._taking = False
+        self._told_if_idle()
+
+    # -- parts -----------------------------------------------------------------------------
+
+    def _call(self, peer: PeerChain, host: str) -> Verdict | Trouble | Deferred[object]:
+        try:
+            answer = self.verifier.verify(peer, host)
+            return as_deferred(answer) if comes_later(answer) else checked(self.name, answer)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also the SystemExit of one that gives up on the process
+            return self.failed(Failure(error))
+
+    def failed(self, failure: Failure) -> Trouble:
+        """The trouble that a failure is, with its traceback in the log."""
+        assert failure.value is not None
+        trouble = raised(failure.value)
+        if self._may_tell():
+            if failure.check(EdgeError):
+                _log.warn("verifier {name} {what}", name=self.name, what=trouble.what)
+            else:
+                _log.failure("verifier {name} failed", failure, LogLevel.warn, name=self.name)
+        return trouble
+
+    def _concluded(self, key: _Key, peer: PeerChain, result: Verdict | Trouble) -> Verdict:
+        verdict = self._judged(result)
+        if verdict.cache_for > 0.0:
+            now = self._now()
+            until = min(now + min(verdict.cache_for, LONGEST_KEPT), peer.leaf.not_after)
+            if until > now:
+                self._memory.put(key, _Kept(verdict, until))
+        return verdict
+
+    def _judged(self, result: Verdict | Trouble) -> Verdict:
+        if isinstance(result, Verdict):
+            return result
+        if self.terms.on_error == "deny":
+            return refusal(self.name, result.what)
+        if self._may_tell():
+            _log.warn(
+                "the verifier {name} {what}; let through, as its on_error is allow",
+                name=self.name,
+                what=result.what,
+            )
+        return Verdict(True)
+
+    def _recall(self, key: _Key) -> Verdict | None:
+        kept = self._memory.get(key)
+        if kept is None:
+            return None
+        left = kept.until - self._now()
+        # More than it ever had: the wall clock went back, and nobody knows by how much.
+        if not 0.0 < left <= LONGEST_KEPT:
+            self._memory.discard(key)
+            return None
+        return replace(kept.verdict, cache_for=left)
+
+    def _may_tell(self) -> bool:
+        """Whether another line in the log says something new: a crowd fails all at once."""
+        seconds = self.clock.seconds()
+        if seconds - self._told < _QUIET:
+            return False
+        self._told = seconds
+        return True
+
+    def _told_if_idle(self) -> None:
+        if self._idle is not None and not self._open and not self._idle.called:
+            self._idle.callback(None)
 
 
 class _Question:
-    """One verifier that answers later. Whatever comes first counts: answer, time or cancel."""
+    """One question that is not answered at once, and everybody who waits for the answer.
 
-    def __init__(self, name: str, answer: Deferred[object]) -> None:
-        self._name = name
-        self._answer = answer
+    Whatever comes first ends it: the answer, its time, or that nobody waits any more.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_desk",
+        "_ended",
+        "_timer",
+        "_verdict",
+        "_waiting",
+        "host",
+        "key",
+        "peer",
+    )
+
+    def __init__(
+        self, desk: VerifierDesk, key: _Key, peer: PeerChain, host: str, timeout: float
+    ) -> None:
+        self.key = key
+        self.peer = peer
+        self.host = host
+        self._desk = desk
+        self._answer: Deferred[object] | None = None
+        self._ended = False
         self._verdict: Verdict | None = None
-        self._waiting: Deferred[Verdict] | None = None
+        self._waiting: list[Deferred[Verdict]] = []
         self._timer: IDelayedCall | None = None
-        answer.addCallbacks(
-            lambda value: self._finish(_checked(name, value)),
-            lambda failure: self._finish_raised(failure),
-        )
+        seconds = timeout if desk.terms.timeout is None else desk.terms.timeout
+        if seconds > 0.0:
+            self._timer = desk.clock.callLater(seconds, self._too_late, seconds)
 
-    def wait(self, clock: IReactorTime, timeout: float) -> Verdict | Deferred[Verdict]:
+    def hear(self, answer: Verdict | Trouble | Deferred[object]) -> None:
+        """The verifier was asked, and this is what it gave."""
+        if not isinstance(answer, Deferred):
+            self._end(answer)
+            return
+        self._answer = answer
+        answer.addCallbacks(self._answered, self._failed)
+
+    def wait(self) -> Verdict | Deferred[Verdict]:
+        """The verdict, once it is there; whoever cancels the Deferred does not want to know."""
         if self._verdict is not None:
             return self._verdict
-        if timeout > 0:
-            self._timer = clock.callLater(timeout, self._too_late, timeout)
-        self._waiting = Deferred(lambda _: self._cancelled())
-        return self._waiting
+        waiting: Deferred[Verdict] = Deferred(self._given_up)
+        self._waiting.append(waiting)
+        return waiting
 
-    def _finish(self, verdict: Verdict) -> None:
-        if self._verdict is not None:
+    def _answered(self, value: object) -> None:
+        self._end(checked(self._desk.name, value))
+
+    def _failed(self, failure: Failure) -> None:
+        if not self._ended:
+            self._end(self._desk.failed(failure))
+
+    def _too_late(self, seconds: float) -> None:
+        self._end(Trouble(f"did not answer within {seconds:g} seconds"), late=True)
+        self._cancel()
+
+    def _given_up(self, waiting: Deferred[Verdict]) -> None:
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+        if not self._waiting:
+            self._end(None)
+            self._cancel()
+
+    def _end(self, result: Verdict | Trouble | None, *, late: bool = False) -> None:
+        if self._ended:
             return
-        self._verdict = verdict
+        self._ended = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        if self._waiting is not None:
-            self._waiting.callback(verdict)
-
-    def _finish_raised(self, failure: Failure) -> None:
-        if self._verdict is None:
-            assert failure.value is not None
-            self._finish(_raised(self._name, failure.value, failure))
-
-    def _too_late(self, timeout: float) -> None:
-        self._finish(_rejected(self._name, f"did not answer within {timeout:g} seconds"))
-        self._cancel()
-
-    def _cancelled(self) -> None:
-        self._verdict = _rejected(self._name, "was not waited for")
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._cancel()
+        self._verdict = self._desk.close(self, result)
+        waiting, self._waiting = self._waiting, []
+        if self._verdict is not None:
+            for each in waiting:
+                each.callback(self._verdict)
+        if late:  # those that waited as long are late as well, and need not be put
+            self._desk.clock.callLater(0, self._desk.go_on)
+        else:
+            self._desk.go_on()
 
     def _cancel(self) -> None:
+        if self._answer is None:
+            return  # it was never put
         try:
             self._answer.cancel()
         except Exception:
-            _log.failure("verifier {name} could not be cancelled", name=self._name)
-
-
-def _as_deferred(answer: Any) -> Deferred[object]:
-    """One kind of answer in the place of three."""
-    if not isinstance(answer, Deferred) and not iscoroutine(answer):
-        answer = _awaited(answer)
-    deferred: Deferred[object] = _txaio.as_future(lambda: answer)
-    return deferred
-
-
-async def _awaited(answer: Awaitable[object]) -> object:
-    return await answer
-
-
-def _checked(name: str, answer: object) -> Verdict:
-    if not isinstance(answer, Verdict) or not isinstance(answer.accepted, bool):
-        return _rejected(name, f"answered {type(answer).__name__}, which is no verdict")
-    if not answer.accepted:
-        return _rejected(name, f"says no: {answer.reason}" if answer.reason else "says no")
-    if not answer.attributes:
-        return answer
-    try:
-        return replace(answer, attributes=_texts(answer.attributes))
-    except Exception:  # a mapping may run a verifier's code, too
-        return _rejected(name, "attached attributes that are not text")
-
-
-def _texts(attributes: Mapping[str, str]) -> Mapping[str, str]:
-    """A copy that can neither change nor run anybody's code."""
-    copy = dict(attributes)
-    for text in (*copy, *copy.values()):
-        if not isinstance(text, str):
-            raise TypeError(text)
-    return MappingProxyType(copy)
-
-
-def _raised(name: str, error: BaseException, failure: Failure | None = None) -> Verdict:
-    _log.failure("verifier {name} failed", failure, LogLevel.warn, name=name)
-    return _rejected(name, f"failed: {type(error).__name__}: {safe_str(error)}")
-
-
-def _rejected(name: str, what: str) -> Verdict:
-    return Verdict(False, f"the verifier {name!r} {what}")
+            _log.failure("verifier {name} could not be cancelled", name=self._desk.name)

@@ -6,7 +6,9 @@ ends at one client CA says nothing of the others.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from weakref import WeakValueDictionary
 
 from cryptography.exceptions import InvalidSignature
@@ -17,6 +19,7 @@ from mtlsedge.identity import Certificate
 from mtlsedge.model import ClientCA
 from mtlsedge.openssl import require_client_purpose
 from mtlsedge.trust.certificates import name_key, read_bundle
+from mtlsedge.trust.crl_issuers import CrlIssuers
 from mtlsedge.trust.revocation import RevocationLists
 
 _shared: WeakValueDictionary[ClientCA, Authority] = WeakValueDictionary()
@@ -31,14 +34,17 @@ class Authority:
         anchors: the DER of the certificates a chain may end at: the self-signed ones of the
             bundle, or all of them where none is self-signed.
         partial: none is self-signed.
+        required_policies: certificate policies, one of which each chain must be valid for.
         lists: its certificate revocation lists.
+        digest: equal for two that build the same chains under the same name, whatever their
+            lists.
     """
 
     def __init__(self, ca: ClientCA) -> None:
         """Read a client CA's bundle and CRLs.
 
         Raises:
-            BadCertificate: the bundle cannot be read. A CRL that cannot be read is no error
+            BadCertificate: a bundle cannot be read. A CRL that cannot be read is no error
                 here: ``lists`` says so, and refuses.
         """
         self.name = ca.name
@@ -46,9 +52,19 @@ class Authority:
         roots = frozenset(c.der for c in self.certificates if is_self_signed(c))
         self.partial = not roots
         self.anchors = roots or frozenset(c.der for c in self.certificates)
-        self.lists = RevocationLists(ca.crls, ca.crl_policy)
+        self.required_policies = frozenset(ca.required_policies)
+        self.lists = RevocationLists(
+            ca.crls,
+            ca.crl_policy,
+            check=ca.crl_check,
+            grace=ca.crl_grace,
+            issuers=CrlIssuers(
+                self.certificates, _crl_issuers(ca), self.anchors, partial=self.partial
+            ),
+        )
         self.subjects = frozenset(name_key(c.x509.subject) for c in self.certificates)
         self._links = [crypto.X509.from_cryptography(c.x509) for c in self.certificates]
+        self.digest = _digest(ca, self.certificates)
         self._moment = -1
         self._store = crypto.X509Store()
 
@@ -90,9 +106,11 @@ def shared_authority(ca: ClientCA) -> Authority:
     Raises:
         BadCertificate: its bundle cannot be read.
     """
-    authority = _shared.get(ca)
+    # Where it counts, and who else is heard, are no part of it: a list is not read anew for that.
+    content = replace(ca, hosts=(), ocsp=None, verifiers=(), verifiers_match="all")
+    authority = _shared.get(content)
     if authority is None:
-        authority = _shared[ca] = Authority(ca)
+        authority = _shared[content] = Authority(content)
     return authority
 
 
@@ -110,9 +128,23 @@ def is_self_signed(certificate: Certificate) -> bool:
     return True
 
 
+def _digest(ca: ClientCA, certificates: tuple[Certificate, ...]) -> bytes:
+    policies = " ".join(ca.required_policies)
+    parts = [ca.name.encode(), policies.encode(), *(each.der for each in certificates)]
+    return sha256(b"".join(sha256(part).digest() for part in parts)).digest()
+
+
+def _crl_issuers(ca: ClientCA) -> tuple[Certificate, ...]:
+    return _read(ca, ca.crl_issuers) if ca.crl_issuers else ()
+
+
 def _bundle(ca: ClientCA) -> tuple[Certificate, ...]:
+    return _read(ca, ca.certificates)
+
+
+def _read(ca: ClientCA, pem: bytes) -> tuple[Certificate, ...]:
     try:
-        return read_bundle(ca.certificates)
+        return read_bundle(pem)
     except BadCertificate as error:
         place = f" ({ca.place})" if ca.place else ""
         raise BadCertificate(f"client CA {ca.name!r}{place}: {error}") from error

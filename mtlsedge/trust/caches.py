@@ -40,5 +40,9 @@ class BoundedCache(Generic[K, V]):
         """Forget a key, if it is there."""
         self._entries.pop(key, None)
 
+    def values(self) -> tuple[V, ...]:
+        """Everything that is kept, the longest unused first."""
+        return tuple(self._entries.values())
+
     def __len__(self) -> int:
         return len(self._entries)

@@ -95,8 +95,8 @@ def _parse(der: bytes) -> Certificate:
     certificate.signature_algorithm_oid  # noqa: B018 - read so that it cannot raise later
     return Certificate(
         der=bytes(der),
-        subject=_text(subject),
-        issuer=_text(certificate.issuer),
+        subject=name_text(subject),
+        issuer=name_text(certificate.issuer),
         serial=f"{certificate.serial_number:X}",
         common_names=_attributes(subject, NameOID.COMMON_NAME),
         organizations=_attributes(subject, NameOID.ORGANIZATION_NAME),
@@ -146,7 +146,7 @@ def _attributes(name: x509.Name, oid: x509.ObjectIdentifier) -> tuple[str, ...]:
     return tuple(str(value) for value in values)
 
 
-def _text(name: x509.Name) -> str:
+def name_text(name: x509.Name) -> str:
     """RFC 4514 text in which nothing can move a cursor, end a line or turn the writing."""
     text = name.rfc4514_string()
     return text if text.isprintable() else "".join(map(_visible, text))

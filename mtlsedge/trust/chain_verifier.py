@@ -9,7 +9,7 @@ from mtlsedge.errors import BadVerifier
 from mtlsedge.identity import PeerChain, Verdict
 from mtlsedge.interfaces import IVerifier, IVerifierFactory
 
-_ACCEPTED = Verdict(True)
+_ACCEPTED = Verdict(True, cache_for=3600.0)  # what else ends it is not for a verifier to say
 _REJECTED = Verdict(False, "the chain did not verify")
 
 

@@ -7,6 +7,7 @@ Built after the handshake and not in it, so that a full handshake, a resumed ses
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 
 from OpenSSL import crypto
 
@@ -14,7 +15,8 @@ from mtlsedge.identity import Certificate, PeerChain, Reason
 from mtlsedge.trust.authorities import Authority
 from mtlsedge.trust.caches import LARGEST_CACHED, BoundedCache
 from mtlsedge.trust.certificates import NameKey, name_key, read_certificate
-from mtlsedge.trust.outcomes import Built, Failed, Path, moment
+from mtlsedge.trust.outcomes import Built, Failed, Path, accepted, moment
+from mtlsedge.trust.policies import policy_failure
 from mtlsedge.trust.strength import weakness
 
 MOST_SENT = 16
@@ -23,7 +25,7 @@ MOST_SENT = 16
 LONGEST_CHAIN = 10
 """Certificates in a verified chain, leaf and anchor included."""
 
-_CACHED = 1024  # chains, and leaves whose intermediates are remembered
+_CACHED = 4096  # chains, and leaves whose intermediates are remembered, of all hosts together
 
 # X509_V_ERR_* of OpenSSL's X509_STORE_CTX_get_error(3); every other code makes a chain unfit.
 _REASONS = {
@@ -42,14 +44,20 @@ _REASONS = {
 }
 
 _Key = tuple[bytes, ...]
+Attempt = tuple[str, Path | Failed]
+"""The name of a client CA, and whether a chain ends there."""
+
+_built: BoundedCache[_Key, Built] = BoundedCache(_CACHED)
+_intermediates: BoundedCache[_Key, tuple[Certificate, ...]] = BoundedCache(_CACHED)
 
 
 class ChainBuilder:
-    """Builds and remembers chains to the client CAs of one host.
+    """Builds and remembers chains to the client CAs of one host; ``digest`` stands for these.
 
     ``now`` gives seconds since the epoch. What verified is remembered until a certificate of
     its chain expires; what did not is judged again each time, so that strangers cannot push
-    out those who are known.
+    out those who are known. All hosts remember together: each finds what was built with the
+    same client CAs, be it in a configuration before this one.
     """
 
     def __init__(self, authorities: Sequence[Authority], now: Callable[[], float]) -> None:
@@ -59,35 +67,49 @@ class ChainBuilder:
             for subject in authority.subjects:
                 self._by_subject.setdefault(subject, []).append(authority)
         self._order = {authority: at for at, authority in enumerate(authorities)}
-        self._built: BoundedCache[_Key, Built] = BoundedCache(_CACHED)
-        self._intermediates: BoundedCache[str, tuple[Certificate, ...]] = BoundedCache(_CACHED)
+        self._built, self._intermediates = _built, _intermediates
+        self.digest = sha256(b"".join(authority.digest for authority in authorities)).digest()
 
-    def build(self, peer: PeerChain) -> Built | Failed:
+    def build(self, peer: PeerChain, now: float | None = None) -> Built | Failed:
         """The chains from a peer's leaf to the host's client CAs, or why there is none.
+
+        ``now`` is in seconds since the epoch; None is the present.
 
         Where the peer sent nothing but its leaf, as in a resumed session, the intermediates
         that verified with this leaf before are tried: whether they are sent or remembered, it
         is their signatures that count.
         """
-        key = (peer.leaf.der, *[each.der for each in peer.sent])
-        known = self._built.get(key)
-        now = self._now()
-        if known is not None:
-            if known.since <= now < known.until:
-                return known
-            self._built.discard(key)
-        built = self._build(peer, now)
+        key = (self.digest, peer.leaf.der, *[each.der for each in peer.sent])
+        known = self._valid(key)
+        if known is not None and (now is None or known.since <= now < known.until):
+            return known
+        built = self._build(peer, self._now() if now is None else now)
         if isinstance(built, Built):
             self._remember(key, peer.leaf, built)
         return built
 
-    def _build(self, peer: PeerChain, now: float) -> Built | Failed:
+    def known(self, leaf: bytes, sent: Sequence[bytes]) -> Built | None:
+        """What was built for exactly this leaf and what was sent with it, if it is valid now."""
+        return self._valid((self.digest, leaf, *sent))
+
+    def _valid(self, key: _Key) -> Built | None:
+        built = self._built.get(key)
+        if built is None or built.since <= self._now() < built.until:
+            return built
+        self._built.discard(key)
+        return None
+
+    def attempts(self, peer: PeerChain, now: float) -> tuple[Attempt, ...] | Failed:
+        """What became of each client CA that a chain could end at; or why none was tried.
+
+        ``now`` is in seconds since the epoch.
+        """
         if len(peer.sent) > MOST_SENT:
             return Failed(
                 Reason.UNFIT, f"{len(peer.sent)} intermediates were sent; {MOST_SENT} are the most"
             )
         leaf = peer.leaf
-        helpers = peer.sent or self._intermediates.get(leaf.fingerprint_sha256) or ()
+        helpers = peer.sent or self._intermediates.get((self.digest, leaf.der)) or ()
         candidates = self._candidates(leaf, helpers)
         if not candidates:
             return Failed(Reason.UNTRUSTED, _stranger(leaf, helpers))
@@ -96,12 +118,19 @@ class ChainBuilder:
             links = [crypto.load_certificate(crypto.FILETYPE_ASN1, h.der) for h in helpers]
         except crypto.Error as error:
             return Failed(Reason.UNFIT, f"OpenSSL cannot read a certificate: {error}")
-        outcomes = [_attempt(authority, subject, links, now) for authority in candidates]
+        return tuple((each.name, _attempt(each, subject, links, now)) for each in candidates)
+
+    def _build(self, peer: PeerChain, now: float) -> Built | Failed:
+        attempts = self.attempts(peer, now)
+        if isinstance(attempts, Failed):
+            return attempts
+        outcomes = [outcome for _, outcome in attempts]
         paths = tuple(outcome for outcome in outcomes if isinstance(outcome, Path))
         if paths:
             everyone = [certificate for path in paths for certificate in path.chain]
             since = max(certificate.not_before for certificate in everyone)
-            return Built(paths, since, min(certificate.not_after for certificate in everyone))
+            until = min(certificate.not_after for certificate in everyone)
+            return Built(paths, since, until, accepted(peer, paths))
         return _telling([outcome for outcome in outcomes if isinstance(outcome, Failed)])
 
     def _candidates(self, leaf: Certificate, helpers: Sequence[Certificate]) -> list[Authority]:
@@ -119,7 +148,7 @@ class ChainBuilder:
             self._built.put(key, built)
         between = {c.der: c for path in built.paths for c in path.chain[1:-1]}
         if between and sum(map(len, between)) <= LARGEST_CACHED:
-            self._intermediates.put(leaf.fingerprint_sha256, tuple(between.values()))
+            self._intermediates.put((self.digest, leaf.der), tuple(between.values()))
 
 
 def _attempt(
@@ -137,7 +166,8 @@ def _attempt(
         )
     # All of these were read before, as the peer's or the operator's: none can be unreadable.
     chain = tuple(read_certificate(der) for der in ders)
-    return weakness(chain) or Path(authority.name, chain)
+    required = authority.required_policies
+    return weakness(chain) or policy_failure(chain, required) or Path(authority.name, chain)
 
 
 def reason_of(code: int) -> Reason:

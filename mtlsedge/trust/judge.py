@@ -16,14 +16,21 @@ from mtlsedge.errors import BadCertificate, BadVerifier
 from mtlsedge.identity import ANONYMOUS, Certificate, Identity, PeerChain, Reason, Verdict
 from mtlsedge.interfaces import IVerifier
 from mtlsedge.model import ClientCA
-from mtlsedge.trust.asking import VerifierCaller
+from mtlsedge.trust.asking import VerifierDesk
 from mtlsedge.trust.authorities import shared_authority
+from mtlsedge.trust.caches import LARGEST_CACHED, BoundedCache
 from mtlsedge.trust.certificates import read_certificate
-from mtlsedge.trust.chains import MOST_SENT, ChainBuilder
-from mtlsedge.trust.outcomes import Failed, Path
+from mtlsedge.trust.chains import MOST_SENT, Attempt, ChainBuilder
+from mtlsedge.trust.crl_health import CrlHealth
+from mtlsedge.trust.jury import Jury
+from mtlsedge.trust.lifetime import Lifetimes, refused
+from mtlsedge.trust.ocsp_chains import NO_DESKS, Statuses, statuses_of
+from mtlsedge.trust.ocsp_status import StatusDesk
+from mtlsedge.trust.outcomes import Built, Failed, Path, accepted
+from mtlsedge.trust.revocation import RevocationLists
 
-_Verifiers = tuple[tuple[str, IVerifier], ...]
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+_VOUCHED = 512  # identities that verifiers vouched for
+_Vouched = tuple[object, ...]
 
 
 class ClientTrust:
@@ -32,19 +39,22 @@ class ClientTrust:
     def __init__(
         self,
         cas: Sequence[ClientCA],
-        verifiers: Callable[[str], IVerifier],
+        verifiers: Callable[[str], IVerifier | VerifierDesk],
         clock: IReactorTime,
         now: Callable[[], float],
         timeout: float,
+        ocsp: Mapping[str, StatusDesk] = NO_DESKS,
     ) -> None:
         """Make everything ready that a client may need.
 
         Args:
             cas: the client CAs that are associated with the host.
-            verifiers: makes a verifier of its string; ``find_verifier``.
+            verifiers: gives the desk of a verifier by its string, ``VerifierPanel.desk``; or
+                the verifier itself, which is then asked on the usual terms.
             clock: for the time that verifiers may take.
             now: seconds since the epoch, for certificates and CRLs.
             timeout: seconds that one verifier may take; 0 is for ever.
+            ocsp: where to ask for the status of certificates, by the client CA's name.
 
         Raises:
             BadCertificate: a client CA's bundle cannot be read.
@@ -52,15 +62,26 @@ class ClientTrust:
         """
         self._authorities = {ca.name: shared_authority(ca) for ca in cas}
         self._make = verifiers
-        self._made: dict[str, IVerifier] = {}
-        self._verifiers: dict[str, _Verifiers] = {
-            ca.name: tuple((spec, self._verifier(spec)) for spec in ca.verifiers) for ca in cas
-        }
-        self._caller = VerifierCaller(clock, timeout)
+        self._desks: dict[str, VerifierDesk] = {}
+        self._clock = clock
+        self._timeout = timeout
         self._now = now
+        self._juries = {
+            ca.name: Jury(tuple(map(self._desk, ca.verifiers)), ca.verifiers_match) for ca in cas
+        }
+        self._statuses = statuses_of(cas, ocsp, self.lists, clock, now)
+        self._verifies = any(jury.desks for jury in self._juries.values())
+        self._interviews = self._verifies or self._statuses is not None
+        self._vouched: BoundedCache[_Vouched, Identity] = BoundedCache(_VOUCHED)
         self._builder = ChainBuilder(tuple(self._authorities.values()), now)
+        self._lifetimes = Lifetimes(self._authorities, self._builder, self._statuses)
 
     # -- for the handshake -----------------------------------------------------------------
+
+    @property
+    def digest(self) -> bytes:
+        """Equal for two judges with the same client CAs in the same order, whatever their lists."""
+        return self._builder.digest
 
     @property
     def authorities(self) -> tuple[x509.Certificate, ...]:
@@ -97,7 +118,7 @@ class ClientTrust:
         except (BadCertificate, IndexError) as error:
             return Identity(presented=True, reason=Reason.UNFIT, detail=str(error))
         paths = self._unrevoked(peer)
-        return _refused(peer, paths) if isinstance(paths, Failed) else None
+        return refused(peer, paths) if isinstance(paths, Failed) else None
 
     # -- after it --------------------------------------------------------------------------
 
@@ -112,20 +133,25 @@ class ClientTrust:
             server_name: the canonical name of the host it wants.
 
         Returns:
-            An identity; a Deferred of one only where a verifier does not answer at once. It
-            fails only if it is cancelled.
+            An identity; a Deferred of one only where an OCSP responder must be asked, or a
+            verifier does not answer at once. It fails only if it is cancelled.
         """
         if leaf is None:
             return ANONYMOUS
+        built = self._builder.known(leaf, sent)
+        if built is not None and not self._interviews and self._open(built) is built.paths:
+            return built.identity  # it came before, and nothing has a word against it
+        if built is not None and self._is_cleared(built):
+            return built.identity
         try:
             peer = _read_peer(leaf, sent)
         except BadCertificate as error:
             return Identity(presented=True, reason=Reason.UNFIT, detail=str(error))
         paths = self._unrevoked(peer)
         if isinstance(paths, Failed):
-            return _refused(peer, paths)
-        if not any(self._verifiers[path.client_ca] for path in paths):
-            return _accepted(peer, paths, _NOTHING)
+            return refused(peer, paths)
+        if not self._must_ask(paths):
+            return accepted(peer, paths)
         return _at_once(Deferred.fromCoroutine(self._interview(peer, paths, server_name)))
 
     def judge(self, spec: str, peer: PeerChain, server_name: str) -> Verdict | Deferred[Verdict]:
@@ -136,10 +162,81 @@ class ClientTrust:
         if not peer.verified:
             return Verdict(False, "the chain did not verify")
         try:
-            verifier = self._verifier(spec)
+            desk = self._desk(spec)
         except BadVerifier as error:
             return Verdict(False, str(error))
-        return self._caller.ask(_name(spec), verifier, peer, server_name)
+        return desk.ask(peer, server_name, self._timeout)
+
+    # -- while it stays --------------------------------------------------------------------
+
+    def still_good(self, identity: Identity, now: float) -> Identity | None:
+        """None if an identity that was settled here is what it was; else what it is now.
+
+        That is one that did not verify, with the reason: revoked, expired, or no list to rely
+        on; or one with fewer client CAs. Verifiers are not asked again; OCSP responders are, in
+        the background, a while before what they said has had its time. It takes about as long as
+        a look-up, so it can be asked of every open connection. ``now`` is in seconds since the
+        epoch.
+        """
+        return self._lifetimes.still_good(identity, now)
+
+    def next_change(self, identity: Identity, now: float) -> float:
+        """When time alone may change `still_good`'s answer, in seconds since the epoch.
+
+        The end of a certificate, a list that goes stale, or an OCSP answer that is to be renewed
+        (this may be past while that is under way); infinity for an identity that has nothing to
+        lose. Ask again after each change of the lists.
+        """
+        return self._lifetimes.next_change(identity, now)
+
+    @property
+    def lists(self) -> Mapping[str, RevocationLists]:
+        """The revocation lists of each client CA, by its name. Hosts with the CA share them."""
+        return {name: authority.lists for name, authority in self._authorities.items()}
+
+    def adopt(self, earlier: Mapping[str, RevocationLists]) -> None:
+        """Take over from the lists that served before (by client CA), where they were better."""
+        now = self._now()
+        for name, lists in self.lists.items():
+            before = earlier.get(name)
+            if before is not None and before is not lists:
+                lists.adopt(before, now)
+
+    # -- for people ------------------------------------------------------------------------
+
+    def attempts(self, peer: PeerChain) -> tuple[Attempt, ...] | Failed:
+        """What became of each client CA that a chain could end at, before anybody objects."""
+        return self._builder.attempts(peer, self._now())
+
+    def told(self, path: Path) -> str | None:
+        """What OCSP responders are known to have against a path; "" is nothing, None not asked."""
+        if self._statuses is None or not self._statuses.concern((path,)):
+            return None
+        known = self._statuses.look((path,))
+        return known.detail if isinstance(known, Failed) else None if known is None else ""
+
+    def health(self, now: float) -> tuple[CrlHealth, ...]:
+        """The condition of every list; ``now`` is in seconds since the epoch."""
+        return tuple(
+            replace(health, client_ca=name)
+            for name, lists in self.lists.items()
+            for health in lists.health(now)
+        )
+
+    def closed(self, now: float) -> Mapping[str, tuple[str, ...]]:
+        """The issuers whose certificates are refused for want of a list, by client CA.
+
+        An empty tuple where there is none, as for client CAs that only warn.
+        """
+        found = {}
+        for name, authority in self._authorities.items():
+            lists = authority.lists
+            required = lists.policy == "require"
+            issuers = [i for i, _ in lists.closed(authority.certificates, now)] if required else []
+            if not lists.leaf_only and authority.anchors <= {issuer.der for issuer in issuers}:
+                issuers = list(authority.certificates)  # nothing below them can be told
+            found[name] = tuple(issuer.subject for issuer in issuers)
+        return found
 
     def troubles(self) -> tuple[str, ...]:
         """What is wrong with the revocation lists now, with remedies, for logs and `check`."""
@@ -155,8 +252,10 @@ class ClientTrust:
         issuer's word counts for all client CAs, whichever of them names its list.
         """
         built = self._builder.build(peer)
-        if isinstance(built, Failed):
-            return built
+        return built if isinstance(built, Failed) else self._open(built)
+
+    def _open(self, built: Built) -> tuple[Path, ...] | Failed:
+        """The paths that are not closed, ``built.paths`` itself where none is."""
         now = self._now()
         open_paths = []
         closed: Failed | None = None
@@ -169,20 +268,40 @@ class ClientTrust:
             if failed.reason is Reason.REVOKED:
                 return failed
             closed = closed or failed
-        if open_paths:
-            return tuple(open_paths)
-        assert closed is not None  # there is at least one path
-        return closed
+        if closed is None:
+            return built.paths
+        return tuple(open_paths) or closed
+
+    def _is_cleared(self, built: Built) -> bool:
+        """Whether only responders have a say besides, and have said that all is well."""
+        statuses = self._statuses
+        if statuses is None or self._verifies or self._open(built) is not built.paths:
+            return False
+        return statuses.look(built.paths) is built.paths
+
+    def _must_ask(self, paths: tuple[Path, ...]) -> bool:
+        if self._statuses is not None and self._statuses.concern(paths):
+            return True
+        return any(self._juries[path.client_ca].desks for path in paths)
 
     async def _interview(
         self, peer: PeerChain, paths: tuple[Path, ...], server_name: str
     ) -> Identity:
-        """Hear the verifiers of each client CA; those of which all accept are the identity's."""
+        """Hear the verifiers of each client CA; those of which all accept are the identity's.
+
+        Before them the OCSP responders, which may leave nothing to be heard about.
+        """
+        if self._statuses is not None:
+            told = await _told(self._statuses, paths)
+            if isinstance(told, Failed):
+                return refused(peer, told)
+            paths = told
         accepting: list[Path] = []
         attributes: dict[str, str] = {}
         objection = ""
         for path in paths:
-            learned = await self._hear(path, peer, server_name)
+            jury = self._juries[path.client_ca]
+            learned = await jury.hear(_verified(peer, path), server_name, self._timeout)
             if isinstance(learned, str):
                 objection = objection or learned
             else:
@@ -190,26 +309,41 @@ class ClientTrust:
                 attributes = {**learned, **attributes}
         if not accepting:
             failed = Failed(Reason.REJECTED, objection, chain=paths[0].chain)
-            return _refused(peer, failed)
-        return _accepted(peer, tuple(accepting), MappingProxyType(attributes))
+            return refused(peer, failed)
+        identity = self._vouched_for(peer, tuple(accepting), attributes)
+        # They took their time, in which lists may have changed, and certificates ended.
+        return self._lifetimes.still_good(identity, self._now()) or identity
 
-    async def _hear(self, path: Path, peer: PeerChain, server_name: str) -> Mapping[str, str] | str:
-        """What one client CA's verifiers learned; or, as text, the first objection."""
-        verified = _verified(peer, path)
-        learned: dict[str, str] = {}
-        for spec, verifier in self._verifiers[path.client_ca]:
-            answer = self._caller.ask(_name(spec), verifier, verified, server_name)
-            verdict = await answer if isinstance(answer, Deferred) else answer
-            if not verdict.accepted:
-                return verdict.reason
-            learned.update(verdict.attributes)
-        return learned
+    def _vouched_for(
+        self, peer: PeerChain, paths: tuple[Path, ...], attributes: dict[str, str]
+    ) -> Identity:
+        """The same `Identity` for the same findings: much is remembered by it."""
+        ders = tuple(tuple(each.der for each in path.chain) for path in paths)
+        cas = tuple(path.client_ca for path in paths)
+        key = (ders, cas, tuple(each.der for each in peer.sent), frozenset(attributes.items()))
+        identity = self._vouched.get(key)
+        if identity is None:
+            identity = accepted(peer, paths, MappingProxyType(attributes))
+            if sum(len(each.der) for each in (peer.leaf, *peer.sent)) <= LARGEST_CACHED:
+                self._vouched.put(key, identity)
+        return identity
 
-    def _verifier(self, spec: str) -> IVerifier:
-        verifier = self._made.get(spec)
-        if verifier is None:
-            verifier = self._made[spec] = self._make(spec)
-        return verifier
+    def _desk(self, spec: str) -> VerifierDesk:
+        desk = self._desks.get(spec)
+        if desk is None:
+            made = self._make(spec)
+            if not isinstance(made, VerifierDesk):
+                made = VerifierDesk(_name(spec), made, self._clock, self._now)
+            desk = self._desks[spec] = made
+        return desk
+
+
+async def _told(statuses: Statuses, paths: tuple[Path, ...]) -> tuple[Path, ...] | Failed:
+    """The paths that no responder speaks against, or why there is none."""
+    told = statuses.look(paths)
+    if told is None:
+        told = statuses.look(paths, await statuses.ask(paths))
+    return told or Failed(Reason.CRL_UNUSABLE, "its status could not be asked for")
 
 
 def _read_peer(leaf: bytes, sent: Sequence[bytes]) -> PeerChain:
@@ -222,27 +356,6 @@ def _readable(sent: Sequence[bytes]) -> Iterator[Certificate]:
     for der in sent:
         with suppress(BadCertificate):
             yield read_certificate(der)
-
-
-def _accepted(peer: PeerChain, paths: tuple[Path, ...], attributes: Mapping[str, str]) -> Identity:
-    return Identity(
-        presented=True,
-        verified=True,
-        reason=Reason.NONE,
-        chain=_verified(peer, paths[0]),
-        client_cas=tuple(path.client_ca for path in paths),
-        attributes=attributes,
-    )
-
-
-def _refused(peer: PeerChain, failed: Failed) -> Identity:
-    return Identity(
-        presented=True,
-        reason=failed.reason,
-        detail=failed.detail,
-        depth=failed.depth,
-        chain=replace(peer, verified=failed.chain),
-    )
 
 
 def _verified(peer: PeerChain, path: Path) -> PeerChain:

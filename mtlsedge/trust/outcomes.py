@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mtlsedge.identity import Certificate, Reason
+from mtlsedge.identity import NO_ATTRIBUTES, Certificate, Identity, PeerChain, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,14 @@ class Built:
     """A leaf that verified: a path for each client CA that it ends at, at least one.
 
     ``since`` is the latest ``notBefore`` of all their certificates and ``until`` the earliest
-    ``notAfter``, in seconds since the epoch.
+    ``notAfter``, in seconds since the epoch. ``identity`` is who that is, if no revocation list
+    and no verifier has a word against it.
     """
 
     paths: tuple[Path, ...]
     since: float
     until: float
+    identity: Identity
 
     @property
     def chain(self) -> tuple[Certificate, ...]:
@@ -51,6 +54,20 @@ class Failed:
     detail: str
     depth: int = 0
     chain: tuple[Certificate, ...] = ()
+
+
+def accepted(
+    peer: PeerChain, paths: tuple[Path, ...], attributes: Mapping[str, str] = NO_ATTRIBUTES
+) -> Identity:
+    """A peer that verified: by the first of its paths, for the client CAs of all."""
+    return Identity(
+        presented=True,
+        verified=True,
+        reason=Reason.NONE,
+        chain=PeerChain(peer.leaf, peer.sent, paths[0].chain),
+        client_cas=tuple(path.client_ca for path in paths),
+        attributes=attributes,
+    )
 
 
 def moment(seconds: float) -> str:

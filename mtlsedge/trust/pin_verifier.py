@@ -15,7 +15,8 @@ from mtlsedge.interfaces import IVerifier, IVerifierFactory
 from mtlsedge.trust.arguments import read_arguments
 
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
-_ACCEPTED = Verdict(True)
+_AN_HOUR = 3600.0  # the answer about a certificate never changes
+_ACCEPTED = Verdict(True, cache_for=_AN_HOUR)
 
 
 @implementer(IVerifier)
@@ -33,7 +34,9 @@ class PinVerifier:
         if leaf.fingerprint_sha256 in self._fingerprints or leaf.spki_sha256 in self._keys:
             return _ACCEPTED
         return Verdict(
-            False, f"neither sha256={leaf.fingerprint_sha256} nor spki={leaf.spki_sha256} is pinned"
+            False,
+            f"neither sha256={leaf.fingerprint_sha256} nor spki={leaf.spki_sha256} is pinned",
+            cache_for=_AN_HOUR,
         )
 
 

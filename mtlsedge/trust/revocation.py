@@ -1,16 +1,16 @@
 """Is any certificate of a verified chain revoked? A client CA's revocation lists, as data.
 
-RFC 5280 §6.3 for complete lists: each certificate but the anchor needs a list of its issuer,
-signed by that issuer's key and current. One that is missing, stale, damaged or another's fails
-closed, for its issuer only.
+RFC 5280 §6.3: each certificate but the anchor needs a list that speaks of it, signed and
+current. One that is missing, stale, damaged or another's fails closed, for its issuer only.
+Lists can be replaced while the edge serves, place by place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from cryptography import x509
 from twisted.logger import Logger
 
 from mtlsedge.errors import BadCrl
@@ -18,41 +18,97 @@ from mtlsedge.identity import Certificate, Reason
 from mtlsedge.model import CrlSource
 from mtlsedge.trust.caches import BoundedCache
 from mtlsedge.trust.certificates import NameKey, name_key
+from mtlsedge.trust.crl_health import CrlHealth, condition, misread, missing, soon
+from mtlsedge.trust.crl_issuers import CrlIssuers
+from mtlsedge.trust.crl_lookup import KEPT, Cell, Lookups
+from mtlsedge.trust.crl_update import merge
 from mtlsedge.trust.crls import Crl, read_crls
-from mtlsedge.trust.outcomes import Failed, moment
+from mtlsedge.trust.outcomes import Failed
+from mtlsedge.trust.standing import Ledger, Standing
 
 _log = Logger()
-_ISSUERS = 256  # whose lists are found and their signatures verified
-_SHORT = 10**9  # the least serial that a random one of 64 bits or more is likely to have
+
+Listener = Callable[["Replaced"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What became of new lists for a place.
+
+    Attributes:
+        place: where they are from.
+        changed: whether certificates may be judged differently now.
+        issuers: the names (RFC 4514) of the CRLs' issuers that this is about.
+        problems: what was not taken and why, each with its remedy; also what is odd.
+    """
+
+    place: str
+    changed: bool = False
+    issuers: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    taken: tuple[Crl, ...] = ()
+    earlier: tuple[Crl, ...] = ()
+
+    def newly_revoked(self) -> frozenset[int]:
+        """The serial numbers, of any issuer, that the new lists have and the earlier had not.
+
+        Of a million it takes a tenth of a second; asking about every live connection with
+        ``ClientTrust.still_good`` is cheaper unless there are very many.
+        """
+        before = [serials for crl in self.earlier for serials in _tables(crl)]
+        return frozenset(
+            serial
+            for crl in self.taken
+            for serials in _tables(crl)
+            for serial in serials
+            if not any(serial in earlier for earlier in before)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What one place holds, and what was wrong with its latest content."""
+
+    crls: tuple[Crl, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 class RevocationLists:
-    """The CRLs that one client CA names; without any, nothing is revoked.
+    """The CRLs that one client CA names; without any, nothing is revoked."""
 
-    Attributes:
-        warnings: what is wrong with the files themselves, each with its remedy.
-    """
+    def __init__(
+        self,
+        sources: Sequence[CrlSource],
+        policy: Literal["require", "warn"],
+        *,
+        check: Literal["chain", "leaf"] = "chain",
+        grace: float = 0.0,
+        issuers: CrlIssuers | None = None,
+    ) -> None:
+        """Read the lists of a client CA. One that cannot be read is no error: it is refused.
 
-    def __init__(self, sources: Sequence[CrlSource], policy: Literal["require", "warn"]) -> None:
-        self._named = tuple(source.place for source in sources)
-        self._policy = policy
-        self._by_issuer: dict[NameKey, list[Crl]] = {}
-        self._trusted: BoundedCache[str, _IssuersLists] = BoundedCache(_ISSUERS)
-        self._told: BoundedCache[str, str] = BoundedCache(_ISSUERS)
-        warnings: list[str] = []
+        Args:
+            sources: the files, as they were when the configuration was read.
+            policy: whether a certificate without a usable list is refused.
+            check: the certificates that need one: all but the anchor, or the leaf alone.
+            grace: seconds for which a list is good beyond its ``nextUpdate``.
+            issuers: certificates, beside a chain's own, that may have signed lists.
+        """
+        self.policy = policy
+        self.leaf_only = check == "leaf"
+        self._grace = grace
+        self._issuers = issuers or CrlIssuers()
+        self._seen: BoundedCache[str, tuple[NameKey, Certificate]] = BoundedCache(KEPT)
+        self._told: BoundedCache[str, str] = BoundedCache(KEPT)
+        self._listeners: list[Listener] = []
+        self._held: dict[str, _Held] = {}
         for source in sources:
-            warnings += self._load(source)
-        self.warnings = tuple(warnings)
+            held = _read(source)
+            known = self._held.get(source.place, _Held())
+            self._held[source.place] = _Held(known.crls + held.crls, known.problems + held.problems)
+        self._state = self._stated()
 
-    def _load(self, source: CrlSource) -> list[str]:
-        try:
-            crls = read_crls(source.place, source.data)
-        except BadCrl as error:
-            return [str(error)]
-        for crl in crls:
-            self._by_issuer.setdefault(crl.issuer_key, []).append(crl)
-        faults = [f"{crl.place} cannot be used: {crl.fault}" for crl in crls if crl.fault]
-        return faults + [_misread(crl) for crl in crls if _looks_misread(crl)]
+    # -- for every client ------------------------------------------------------------------
 
     def check(self, chain: Sequence[Certificate], now: float) -> Failed | None:
         """Why a verified chain (leaf first, anchor last) may not pass, or None.
@@ -60,42 +116,200 @@ class RevocationLists:
         ``now`` is in seconds since the epoch. A revoked certificate is the answer wherever in
         the chain it is; with the policy ``warn`` it is the only one.
         """
-        if not self._named:
+        if not self._held:
             return None
-        unusable = None
-        for depth in range(len(chain) - 1):
-            certificate, issuer = chain[depth], chain[depth + 1]
-            crl = self._lists_of(issuer).current(now)
-            if isinstance(crl, Crl):
-                if certificate.x509.serial_number in crl.revoked:
-                    return Failed(Reason.REVOKED, _revoked(certificate, crl), depth)
-            elif unusable is None:
-                unusable = Failed(Reason.CRL_UNUSABLE, self._described(crl, issuer), depth)
-        if unusable is None or self._policy == "require":
+        unusable: Failed | None = None
+        for cell, serial, depth in self._state.steps(chain):
+            standing = cell.standing
+            if not standing.since <= now < standing.until:
+                standing = self._renewed(cell, chain[depth + 1], now)
+            plain = standing.plain
+            if plain is not None and serial not in plain:
+                continue
+            revocation = standing.revocation(serial)
+            if revocation is not None:
+                return Failed(Reason.REVOKED, _revoked(chain[depth], *revocation), depth)
+            if standing.fault is not None and unusable is None:
+                detail = self._described(standing.fault, chain[depth + 1])
+                unusable = Failed(Reason.CRL_UNUSABLE, detail, depth)
+        if unusable is None or self.policy == "require":
             return unusable
         self._tell(chain[unusable.depth + 1], unusable.detail)
         return None
 
+    def until(self, chain: Sequence[Certificate], now: float) -> float:
+        """When time alone may change the answer about a chain, in seconds since the epoch.
+
+        Infinity where nothing here ends by itself.
+        """
+        if not self._held:
+            return float("inf")
+        steps = self._state.steps(chain)
+        return min((cell.at(now).until for cell, _, _ in steps), default=float("inf"))
+
+    # -- while the edge serves -------------------------------------------------------------
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where the lists are from, as the configuration names them."""
+        return tuple(self._held)
+
+    def on_change(self, listener: Listener) -> Callable[[], None]:
+        """Have a function called after each change, with what became of it.
+
+        It is called in the thread that called `replace` or `adopt`. What is returned ends it.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def prepare(self, place: str, data: bytes) -> tuple[Crl, ...]:
+        """Read new lists for a place and verify their signatures, changing nothing.
+
+        It may be called in any thread: a million entries take most of a second, in which other
+        threads run on. `replace` takes what it returns.
+
+        Raises:
+            BadCrl: they cannot be read.
+        """
+        crls = read_crls(place, data)
+        for crl in crls:
+            self._signer(crl)
+        return crls
+
+    def replace(self, place: str, new: bytes | Sequence[Crl], now: float) -> Replaced:
+        """Put new lists into a place, all at once; ``now`` is in seconds since the epoch.
+
+        What is damaged, unsigned, stale, or older than what serves is not taken, and what the
+        place no longer holds serves on until it goes stale. It never raises for what is in it.
+        """
+        if isinstance(new, bytes):
+            try:
+                new = self.prepare(place, new)
+            except BadCrl as error:
+                return self.complain(place, str(error))
+        held = self._held.get(place, _Held())
+        merged = merge(held.crls, new, now, self._grace, self._signer)
+        misreads = tuple(filter(None, map(misread, merged.crls)))
+        problems = merged.problems + misreads
+        self._held[place] = _Held(merged.crls, problems)
+        if not merged.taken:
+            return Replaced(place, problems=problems)
+        self._state = self._stated()
+        issuers = tuple(dict.fromkeys(crl.issuer for crl in merged.taken))
+        replaced = Replaced(place, True, issuers, problems, merged.taken, held.crls)
+        self._report(replaced)
+        return replaced
+
+    def complain(self, place: str, problem: str) -> Replaced:
+        """Note that a place has nothing to offer now; what it held serves on."""
+        held = self._held.get(place, _Held())
+        if held.crls:
+            problem = f"{problem}; until then the last good one serves"
+        self._held[place] = _Held(held.crls, (problem,))
+        return Replaced(place, problems=(problem,))
+
+    def adopt(self, earlier: RevocationLists, now: float) -> None:
+        """Take over what served before, where these lists are worse.
+
+        For a new configuration that names the same places: neither a file that was damaged
+        meanwhile nor one that was set back undoes a revocation. ``now`` is in seconds since
+        the epoch.
+        """
+        self._learn(earlier, now)
+        for place, held in self._held.items():
+            before = earlier._held.get(place, _Held()).crls
+            sound = [crl for crl in before if not crl.fault and self._signer(crl)]
+            if not sound:
+                continue
+            merged = merge(sound, held.crls, now, self._grace, self._signer)
+            problems = dict.fromkeys(held.problems + merged.problems)
+            self._held[place] = _Held(merged.crls, tuple(problems))
+        self._state = self._stated()
+
+    # -- for people ------------------------------------------------------------------------
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with the latest content of the places, each with its remedy."""
+        return tuple(problem for held in self._held.values() for problem in held.problems)
+
     def troubles(self, issuers: Sequence[Certificate], now: float) -> tuple[str, ...]:
         """What is wrong at a moment: with the files, and with the lists of these issuers."""
-        if not self._named:
+        if not self._held:
             return ()
-        answers = [(self._lists_of(issuer).current(now), issuer) for issuer in issuers]
-        fate = "; until then whom it issued is refused" if self._policy == "require" else ""
-        found = [self._described(a, issuer) + fate for a, issuer in answers if isinstance(a, str)]
-        return (*self.warnings, *found)
+        fate = "; until then whom it issued is refused" if self.policy == "require" else ""
+        found = [f"{self._described(fault, i)}{fate}" for i, fault in self.closed(issuers, now)]
+        return (*self.warnings, *found, *self.expiring(now))
 
-    def _lists_of(self, issuer: Certificate) -> _IssuersLists:
-        lists = self._trusted.get(issuer.fingerprint_sha256)
-        if lists is None:
-            lists = _IssuersLists(issuer, self._by_issuer.get(name_key(issuer.x509.subject), ()))
-            self._trusted.put(issuer.fingerprint_sha256, lists)
-        return lists
+    def closed(self, issuers: Iterable[Certificate], now: float) -> list[tuple[Certificate, str]]:
+        """The issuers of which no list is usable at a moment, each with the reason."""
+        if not self._held:
+            return []
+        faults = [(issuer, missing(self._state.ledger, issuer, now)) for issuer in issuers]
+        return [(issuer, fault) for issuer, fault in faults if fault is not None]
+
+    def expiring(self, now: float) -> tuple[str, ...]:
+        """The lists that will soon go stale, in words."""
+        crls = [crl for held in self._held.values() for crl in held.crls]
+        return tuple(filter(None, (soon(crl, now, self._grace) for crl in crls)))
+
+    def health(self, now: float) -> tuple[CrlHealth, ...]:
+        """The condition of each list, and of each place that holds none."""
+        found = []
+        for place, held in self._held.items():
+            last = "; ".join(held.problems)
+            if not held.crls:
+                found.append(CrlHealth(place=place, error=last or "nothing has been read yet"))
+            for crl in held.crls:
+                signer = self._signer(crl)
+                found.append(condition(crl, now, self._grace, last, forged=signer == ""))
+        return tuple(found)
+
+    # -- parts -----------------------------------------------------------------------------
+
+    def _stated(self) -> Lookups:
+        ledger = Ledger(
+            (crl for held in self._held.values() for crl in held.crls),
+            self._issuers,
+            grace=self._grace,
+            whole=not self.leaf_only,
+            lenient=self.policy == "warn",
+        )
+        return Lookups(ledger, leaf_only=self.leaf_only)
+
+    def _renewed(self, cell: Cell, issuer: Certificate, now: float) -> Standing:
+        self._seen.put(issuer.fingerprint_sha256, (name_key(issuer.x509.subject), issuer))
+        return cell.at(now)
+
+    def _learn(self, earlier: RevocationLists, now: float) -> None:
+        """Take over the issuers that only clients sent, as far as they lead to these anchors."""
+        seen = earlier._seen.values()
+        between = [issuer for _, issuer in seen]
+        for name, issuer in seen:
+            if issuer not in self._issuers.named(name) and self._issuers.path(issuer, between, now):
+                self._seen.put(issuer.fingerprint_sha256, (name, issuer))
+
+    def _signer(self, crl: Crl) -> str | None:
+        """See ``crl_update.Signer``: by the certificates that are configured or were seen."""
+        known = [
+            *self._issuers.named(crl.issuer_key),
+            *(issuer for name, issuer in self._seen.values() if name == crl.issuer_key),
+        ]
+        if not known:
+            return None
+        return next((c.spki_sha256 for c in known if crl.signed_by(c)), "")
+
+    def _report(self, replaced: Replaced) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener(replaced)
+            except Exception:
+                _log.failure("a listener to changes of {place} failed", place=replaced.place)
 
     def _described(self, fault: str, issuer: Certificate) -> str:
         if not fault:
             fault = (
-                f"none of {', '.join(self._named)} holds a CRL of it"
+                f"none of {', '.join(self._held)} holds a CRL of it"
                 f"{''.join('; ' + warning for warning in self.warnings)}"
             )
         return (
@@ -108,69 +322,21 @@ class RevocationLists:
             _log.warn('{detail} (let pass, as crl_policy is "warn")', detail=detail)
 
 
-class _IssuersLists:
-    """The lists that one issuer signed, newest first."""
-
-    __slots__ = ("_crls", "_fault")
-
-    def __init__(self, issuer: Certificate, crls: Sequence[Crl]) -> None:
-        self._crls: tuple[Crl, ...] = ()
-        self._fault = ""
-        if crls and not _may_sign_lists(issuer):
-            self._fault = "its key usage does not allow it to sign CRLs"
-            return
-        signed = [crl for crl in crls if crl.signed_by(issuer)]
-        usable = [crl for crl in signed if not crl.fault]
-        self._crls = tuple(
-            sorted(usable, key=lambda crl: (crl.this_update, crl.number), reverse=True)
-        )
-        if crls and not signed:
-            self._fault = f"{_places(crls)} is not signed by it"
-        elif crls and not usable:
-            self._fault = f"{signed[0].place} cannot be used: {signed[0].fault}"
-
-    def current(self, now: float) -> Crl | str:
-        """The newest list that is valid at a moment, or why there is none ("": it has none)."""
-        for crl in self._crls:
-            if crl.this_update <= now < crl.next_update:
-                return crl
-        if not self._crls:
-            return self._fault
-        newest = self._crls[0]
-        if now < newest.this_update:
-            return f"{newest.place} is not valid before {moment(newest.this_update)}"
-        return f"{newest.place} is stale since {moment(newest.next_update)}"
-
-
-def _looks_misread(crl: Crl) -> bool:
-    """Whether a list was made by `cfssl gencrl` from hexadecimal serials.
-
-    It reads decimal ones, and silently keeps of others the digits before the first letter: 0
-    where there are none, else a few. Its lists have no CRL number.
-    """
-    shortest = min(crl.revoked, default=_SHORT)
-    return shortest == 0 or (crl.number < 0 and shortest < _SHORT)
-
-
-def _misread(crl: Crl) -> str:
-    return (
-        f"{crl.place} revokes serial {min(crl.revoked)}, which is hardly anybody's: `cfssl gencrl` "
-        "reads decimal serials, and of a hexadecimal one only the digits before its first letter; "
-        "make the list again with decimal serials, or nobody is revoked by it"
-    )
-
-
-def _may_sign_lists(issuer: Certificate) -> bool:
+def _read(source: CrlSource) -> _Held:
+    if source.remote and not source.data:
+        return _Held(problems=(f"{source.place} has not answered yet",))
     try:
-        usage = issuer.x509.extensions.get_extension_for_class(x509.KeyUsage)
-    except x509.ExtensionNotFound:
-        return True  # RFC 5280 §6.3.3 (f): only a usage that is stated can forbid it
-    return usage.value.crl_sign
+        crls = read_crls(source.place, source.data)
+    except BadCrl as error:
+        return _Held(problems=(str(error),))
+    faults = [f"{crl.place} cannot be used: {crl.fault}" for crl in crls if crl.fault]
+    return _Held(crls, (*faults, *filter(None, map(misread, crls))))
 
 
-def _revoked(certificate: Certificate, crl: Crl) -> str:
-    return f"{certificate.subject} (serial {certificate.serial}) is revoked by {crl.place}"
+def _tables(crl: Crl) -> Iterable[dict[int, int]]:
+    return (crl.entries.own, *crl.entries.others.values())
 
 
-def _places(crls: Sequence[Crl]) -> str:
-    return ", ".join(dict.fromkeys(crl.place for crl in crls))
+def _revoked(certificate: Certificate, crl: Crl, reason: str) -> str:
+    why = f" ({reason})" if reason else ""
+    return f"{certificate.subject} (serial {certificate.serial}) is revoked by {crl.place}{why}"

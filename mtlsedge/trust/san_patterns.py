@@ -19,6 +19,10 @@ from mtlsedge.names import canonical_host, canonical_pattern, covers
 Matcher = Callable[[str], bool]
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#@\\%]+)((?:/[^/?#\\%]+)*/?)\Z")
+_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
+_ID_SEGMENT = re.compile(r"[A-Za-z0-9._-]+")
+_SPIFFE_ID = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)*)")
+_LONGEST_ID = 2048  # octets (SPIFFE-ID §2.3)
 _DOTS = frozenset({".", ".."})
 
 
@@ -94,6 +98,40 @@ def uri_pattern(text: str) -> Matcher:
             "SCHEME://HOST/PATH without query, escapes or empty segments"
         )
     return pattern.covers
+
+
+def spiffe_pattern(text: str) -> Matcher:
+    """A SPIFFE id without its scheme, or a trust domain for all ids of it.
+
+    ``example.org`` is the whole trust domain; ``example.org/ns/web/*`` what is below a path, as
+    in `uri_pattern`; ``example.org/ns/web`` one id. Ids are read as SPIFFE-ID §2 says: a trust
+    domain is lower case, without port or user; neither has escapes, nor a path empty segments.
+
+    Raises:
+        BadVerifier: it is none of these.
+    """
+    domain, slash, path = text.partition("/")
+    segments = path.split("/") if slash else []
+    if not _TRUST_DOMAIN.fullmatch(domain) or not all(map(_id_segment_pattern, segments)):
+        raise BadVerifier(
+            f"{text!r} is no SPIFFE id: write example.org for a trust domain, example.org/ns/web "
+            "for one id, example.org/ns/* for what is below"
+        )
+
+    def matches(name: str) -> bool:
+        found = _SPIFFE_ID.fullmatch(name)
+        if found is None or found[1] != domain or len(name) > _LONGEST_ID:
+            return False
+        its = found[2].split("/")[1:]
+        if not _DOTS.isdisjoint(its):
+            return False
+        return not segments or _path_covered(tuple(segments), tuple(its))
+
+    return matches
+
+
+def _id_segment_pattern(segment: str) -> bool:
+    return segment == "*" or (_ID_SEGMENT.fullmatch(segment) is not None and segment not in _DOTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from trust_pki import authority, client, p256, peer
+from trust_pki import NOW, authority, client, p256, peer
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from mtlsedge.identity import Verdict
 from mtlsedge.interfaces import IVerifier
-from mtlsedge.trust.asking import VerifierCaller
+from mtlsedge.trust.asking import VerifierDesk
 
 PEER = peer(client("c", authority("Root", key=p256(0)), key=p256(1)))
 YES = Verdict(True, attributes={"team": "doors"})
@@ -49,7 +49,8 @@ def logged() -> Iterator[list[LogEvent]]:
 
 
 def ask(clock: Clock, answer: Callable[[], Any], timeout: float = TIMEOUT) -> Any:
-    return VerifierCaller(clock, timeout).ask("odd", Verifier(answer), PEER, "a.example")
+    desk = VerifierDesk("odd", Verifier(answer), clock, lambda: NOW)
+    return desk.ask(PEER, "a.example", timeout)
 
 
 def raising() -> Any:

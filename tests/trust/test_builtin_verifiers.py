@@ -32,7 +32,7 @@ def test_chain_accepts_what_verified_and_nothing_else() -> None:
     stranger = presented()
     assert False is verifier.verify(stranger, "a.example").accepted
     known = replace(stranger, verified=(stranger.leaf, ROOT.read))
-    assert Verdict(True) == verifier.verify(known, "a.example")
+    assert verifier.verify(known, "a.example").accepted
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,45 @@ def test_dns_names(spec: str, name: str, accepted: bool) -> None:
 def test_uris(spec: str, name: str, accepted: bool) -> None:
     """A path segment is what stands between two slashes; odd spellings match nothing."""
     assert accepted == san(spec, x509.UniformResourceIdentifier(name))
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "accepted"),
+    [
+        ("spiffe=example.org", "spiffe://example.org/web", True),
+        ("spiffe=example.org", "spiffe://example.org/ns/prod/sa/web", True),
+        ("spiffe=example.org", "spiffe://example.org", True),
+        ("spiffe=example.org", "spiffe://example.org.evil/web", False),
+        ("spiffe=example.org", "spiffe://sub.example.org/web", False),
+        ("spiffe=example.org", "https://example.org/web", False),
+        ("spiffe=example.org", "SPIFFE://example.org/web", False),
+        ("spiffe=example.org", "spiffe://Example.org/web", False),
+        ("spiffe=example.org", "spiffe://example.org:80/web", False),
+        ("spiffe=example.org", "spiffe://a@example.org/web", False),
+        ("spiffe=example.org", "spiffe://example.org/", False),
+        ("spiffe=example.org", "spiffe://example.org//web", False),
+        ("spiffe=example.org", "spiffe://example.org/a/../b", False),
+        ("spiffe=example.org", "spiffe://example.org/a%2fb", False),
+        ("spiffe=example.org", "spiffe://example.org/a?b", False),
+        ("spiffe=example.org", "spiffe://example.org/" + "a" * 2048, False),
+        ("spiffe=example.org/ns/web", "spiffe://example.org/ns/web", True),
+        ("spiffe=example.org/ns/web", "spiffe://example.org/ns/web/x", False),
+        ("spiffe=example.org/ns/web", "spiffe://example.org/ns/Web", False),
+        ("spiffe=example.org/ns/*/sa/web", "spiffe://example.org/ns/prod/sa/web", True),
+        ("spiffe=example.org/ns/*", "spiffe://example.org/ns/a/b", True),
+        ("spiffe=example.org/ns/*", "spiffe://example.org/ns", False),
+    ],
+)
+def test_spiffe_ids(spec: str, name: str, accepted: bool) -> None:
+    """SPIFFE-ID §2: nothing but a trust domain and plain path segments."""
+    assert accepted == san(spec, x509.UniformResourceIdentifier(name))
+
+
+def test_an_svid_has_one_uri() -> None:
+    """X509-SVID §2: with two, nobody knows which of them it is."""
+    names = [x509.UniformResourceIdentifier(f"spiffe://example.org/{n}") for n in "ab"]
+    assert san("spiffe=example.org", names[0])
+    assert not san("spiffe=example.org", *names)
 
 
 @pytest.mark.parametrize(

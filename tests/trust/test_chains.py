@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from mtlsedge.identity import PeerChain, Reason
 from mtlsedge.model import ClientCA
 from mtlsedge.trust import authorities, chains
 from mtlsedge.trust.authorities import Authority, is_self_signed, shared_authority
+from mtlsedge.trust.caches import BoundedCache
 from mtlsedge.trust.certificates import read_certificate
 from mtlsedge.trust.chains import ChainBuilder
 from mtlsedge.trust.outcomes import Built, Failed
@@ -548,6 +550,23 @@ def test_a_chain_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ["ca", "ca"] == tried
 
 
+def test_builders_of_the_same_client_cas_remember_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As those of a configuration and of the next; of others, nothing is remembered."""
+    tried = count_attempts(monkeypatch)
+    first = builder(client_ca(ROOT)).build(peer(LEAF))
+    assert first is builder(client_ca(ROOT)).build(peer(LEAF))
+    assert ["ca"] == tried
+    for others in (
+        [client_ca(ROOT, name="b")],
+        [client_ca(ROOT, MIDDLE)],
+        [client_ca(ROOT), client_ca(authority("Other", key=p256(2)), name="c")],
+    ):
+        assert first is not builder(*others).build(peer(LEAF))
+    assert ["ca", "b", "ca", "ca"] == tried
+
+
 def test_what_is_remembered_ends_when_its_first_certificate_does() -> None:
     """The clock is looked at every time."""
     now = Moving()
@@ -608,10 +627,11 @@ def test_remembered_intermediates_are_judged_again() -> None:
 
 
 def test_both_memories_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By count, and what is long is not kept at all."""
-    monkeypatch.setattr(chains, "_CACHED", 3)
-    chain_builder = builder(client_ca(ROOT))
+    """By count, for all hosts together, and what is long is not kept at all."""
+    for name in ("_built", "_intermediates"):
+        monkeypatch.setattr(chains, name, BoundedCache(3))
     for number in range(6):
+        chain_builder = builder(client_ca(ROOT, name=f"ca-{number % 2}"))
         leaf = client(f"c{number}", MIDDLE, key=p256(1))
         assert isinstance(chain_builder.build(peer(leaf, MIDDLE)), Built)
     assert (3, 3) == (len(chain_builder._built), len(chain_builder._intermediates))
@@ -630,8 +650,10 @@ def test_a_client_ca_is_made_once_for_all_hosts_and_goes_with_the_last() -> None
     ca = client_ca(authority("Shared", key=p256(2)))
     first = shared_authority(ca)
     assert first is shared_authority(client_ca_copy(ca))
+    assert first is shared_authority(replace(ca, hosts=("x.example.com",), verifiers=("chain",)))
+    assert first is not shared_authority(replace(ca, crl_policy="warn"))
     del first
-    assert ca not in authorities._shared
+    assert replace(ca, hosts=()) not in authorities._shared
 
 
 def client_ca_copy(ca: ClientCA) -> ClientCA:

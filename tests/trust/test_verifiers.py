@@ -43,7 +43,8 @@ class Factory:
 def test_the_built_in_verifiers_are_found_as_plugins() -> None:
     """By name, from the one file that twistd reads, and each as its interface says."""
     found = list_verifiers()
-    assert ["chain", "pin", "san"] == [f.name for f in found if f.name in ("chain", "pin", "san")]
+    ours = ["allow-list", "chain", "crl", "external", "http", "ocsp", "pin", "san"]
+    assert ours == [f.name for f in found if f.name in ours]
     for factory in found:
         assert verifyObject(IVerifierFactory, factory)
 
@@ -55,6 +56,7 @@ def test_the_built_in_verifiers_are_found_as_plugins() -> None:
         ("chain:", ChainVerifier),
         ("san:dns=*.example.com", SanVerifier),
         (f"pin:sha256={DIGEST}", PinVerifier),
+        ('san:dns="a.example",timeout=1s', SanVerifier),
     ],
 )
 def test_a_string_makes_its_verifier(spec: str, kind: type) -> None:
@@ -67,11 +69,25 @@ def test_a_string_makes_its_verifier(spec: str, kind: type) -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("", "there is no verifier ''; there is chain, pin, san"),
+        ("", "there is no verifier ''; there is allow-list, chain, crl, external, http, ocsp, pin"),
         ("sam:dns=x", "there is no verifier 'sam'"),
         ("SAN:dns=x", "there is no verifier 'SAN'"),
         ("chain:x", "chain: it takes no arguments, and 'x' was given. It is written chain"),
-        ("san", "san: it needs at least one of dns=, uri=, email=, ip=. It is written san:dns="),
+        (
+            "san",
+            "san: it needs at least one of dns=, uri=, email=, ip=, spiffe=. It is written san",
+        ),
+        ("san:spiffe=spiffe://example.org", "is no SPIFFE id"),
+        ("san:spiffe=Example.org", "is no SPIFFE id"),
+        ("san:spiffe=example.org/", "is no SPIFFE id"),
+        ("san:spiffe=example.org/a*", "is no SPIFFE id"),
+        ("san:spiffe=example.org/../b", "is no SPIFFE id"),
+        ("san:spiffe=example.org:80/a", "is no SPIFFE id"),
+        ("san:spiffe=*.example.org", "is no SPIFFE id"),
+        ("ocsp:check=leaf", "at least one url="),
+        ("ocsp:url=http://ocsp.example.com,check=all", "chain or leaf"),
+        ("ocsp:url=http://ocsp.example.com,nonce=never", "ask or require"),
+        ("ocsp:url=https://ocsp.example.com", "name the CA file"),
         ("san:dns=", "'dns=' is not KEY=VALUE"),
         ("san:a.example", "'a.example' is not KEY=VALUE"),
         ("san:dns=a.example,", "'' is not KEY=VALUE"),

@@ -117,12 +117,14 @@ def authority(
     *,
     path_length: int | None = None,
     usage: x509.KeyUsage | None = None,
+    more_extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
     **more: Any,
 ) -> Minted:
     """A CA: a root, or an intermediate under an issuer."""
     extensions = (
         (x509.BasicConstraints(True, path_length), True),
         (usage or key_usage("key_cert_sign", "crl_sign"), True),
+        *more_extensions,
     )
     more = {"end": MOMENT + 10 * DAY, **more}
     return mint(common_name, issuer, extensions=extensions, **more)
@@ -134,6 +136,7 @@ def client(
     *,
     usages: Sequence[x509.ObjectIdentifier] = CLIENT,
     names: Sequence[x509.GeneralName] = (),
+    more_extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
     key_usages: Sequence[str] = ("digital_signature",),
     **more: Any,
 ) -> Minted:
@@ -146,6 +149,7 @@ def client(
         extensions.append((x509.ExtendedKeyUsage(usages), False))
     if names:
         extensions.append((x509.SubjectAlternativeName(names), False))
+    extensions += more_extensions
     return mint(common_name, issuer, extensions=extensions, **more)
 
 
@@ -159,6 +163,7 @@ def crl(
     number: int | None = 1,
     extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
     entry_extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+    entries: Iterable[x509.RevokedCertificate] = (),
     digest: Any = SHA256,
 ) -> x509.CertificateRevocationList:
     """A certificate revocation list; ``key`` is another signer's."""
@@ -174,11 +179,71 @@ def crl(
         builder = builder.add_extension(extension, critical)
     for serial in serials:
         # The builder refuses serial 0, which is the very one that cfssl makes.
-        entry = x509.RevokedCertificateBuilder(serial, MOMENT.replace(tzinfo=None) - 2 * DAY)
-        for extension, critical in entry_extensions:
-            entry = entry.add_extension(extension, critical)
-        builder = builder.add_revoked_certificate(entry.build())
+        builder = builder.add_revoked_certificate(entry(serial, *entry_extensions))
+    for each in entries:
+        builder = builder.add_revoked_certificate(each)
     return builder.sign(key or issuer.key, digest)
+
+
+def entry(serial: int, *extensions: tuple[x509.ExtensionType, bool]) -> x509.RevokedCertificate:
+    """One revoked certificate, for `crl_of`."""
+    builder = x509.RevokedCertificateBuilder(serial, MOMENT.replace(tzinfo=None) - 2 * DAY)
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    return builder.build()
+
+
+def crl_of(
+    issuer: Minted, entries: Iterable[x509.RevokedCertificate], **more: Any
+) -> x509.CertificateRevocationList:
+    """A CRL of these entries, each with its own extensions."""
+    return crl(issuer, entries=tuple(entries), **more)
+
+
+def reason(flag: str) -> tuple[x509.ExtensionType, bool]:
+    """A reason code, as an entry's extension."""
+    return x509.CRLReason(x509.ReasonFlags[flag]), False
+
+
+def about(other: Minted) -> tuple[x509.ExtensionType, bool]:
+    """Whose certificate an entry of an indirect list is about."""
+    return x509.CertificateIssuer([x509.DirectoryName(other.x509.subject)]), True
+
+
+def scope(**more: Any) -> tuple[x509.ExtensionType, bool]:
+    """An issuing distribution point, as a list's extension."""
+    nothing = {
+        "full_name": None,
+        "relative_name": None,
+        "only_contains_user_certs": False,
+        "only_contains_ca_certs": False,
+        "only_some_reasons": None,
+        "indirect_crl": False,
+        "only_contains_attribute_certs": False,
+    }
+    return x509.IssuingDistributionPoint(**{**nothing, **more}), True
+
+
+def url(text: str) -> list[x509.GeneralName]:
+    """A distribution point's full name."""
+    return [x509.UniformResourceIdentifier(text)]
+
+
+def points(*found: x509.DistributionPoint) -> tuple[x509.ExtensionType, bool]:
+    """A certificate's distribution points, as its extension."""
+    return x509.CRLDistributionPoints(found), False
+
+
+def point(
+    full_name: list[x509.GeneralName] | None = None,
+    *,
+    relative: x509.RelativeDistinguishedName | None = None,
+    reasons: frozenset[x509.ReasonFlags] | None = None,
+    issuer: Minted | None = None,
+) -> x509.DistributionPoint:
+    """One distribution point."""
+    issuers = [x509.DirectoryName(issuer.x509.subject)] if issuer else None
+    return x509.DistributionPoint(full_name, relative, reasons, issuers)
 
 
 def pem(*lists: x509.CertificateRevocationList) -> bytes:
