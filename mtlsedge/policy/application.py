@@ -27,8 +27,19 @@ class CompiledPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowPolicy:
+    """A policy that is evaluated and not enforced, in its place behind ``ahead`` that are."""
+
+    policy: CompiledPolicy
+    ahead: int
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyTrace:
-    """One policy, asked: its rules, whether they match, and whether that was the decision."""
+    """One policy, asked: its rules, whether they match, and whether that was the decision.
+
+    A shadow policy's would have been it, were it enforced.
+    """
 
     policy: CompiledPolicy
     rules: tuple[RuleTrace, ...]
@@ -42,7 +53,9 @@ class CompiledApplication:
     Attributes:
         name, aud, domains, session_duration: as in ``model.Application``.
         policies: in the order of evaluation.
-        verifiers: the strings of the verifiers whose verdicts ``decide`` needs; sorted.
+        shadows: those that are not enforced, in order.
+        verifiers: the strings of the verifiers whose verdicts the policies need; sorted.
+        heeded: those of them that policies which are enforced name.
         no_match: the decision where no policy matches.
     """
 
@@ -50,10 +63,12 @@ class CompiledApplication:
         "_steps",
         "aud",
         "domains",
+        "heeded",
         "name",
         "no_match",
         "policies",
         "session_duration",
+        "shadows",
         "verifiers",
     )
 
@@ -67,8 +82,18 @@ class CompiledApplication:
         self.aud = source.aud
         self.domains = source.domains
         self.session_duration = source.session_duration
-        self.policies = tuple(self._compiled(p, compiler) for p in in_order(source.policies))
-        self.verifiers = tuple(sorted({v for p in self.policies for v in p.rules.verifiers}))
+        policies: list[CompiledPolicy] = []
+        shadows: list[ShadowPolicy] = []
+        for each in in_order(source.policies):
+            compiled = self._compiled(each, compiler)
+            if each.shadow:
+                shadows.append(ShadowPolicy(compiled, len(policies)))
+            else:
+                policies.append(compiled)
+        self.policies, self.shadows = tuple(policies), tuple(shadows)
+        asked = (*policies, *(shadow.policy for shadow in shadows))
+        self.verifiers = tuple(sorted({v for policy in asked for v in policy.rules.verifiers}))
+        self.heeded = frozenset(v for policy in policies for v in policy.rules.verifiers)
         self.no_match = Decision("block", False, self, "", "no policy matched")
         self._steps = tuple((policy.rules.matches, policy.decision) for policy in self.policies)
 
@@ -87,14 +112,46 @@ class CompiledApplication:
                 return decision
         return self.no_match
 
+    def enforced(self, question: Question) -> Question:
+        """The question with what this application's own verifiers said, and nobody else.
+
+        A connection may have verdicts that other applications asked for, or shadows did. Rules on
+        attributes would hear them, and answer as the connection's history has it.
+        """
+        return question.hearing(self.heeded)
+
+    def shadow(self, question: Question) -> tuple[Decision, ...]:
+        """What each shadow policy would have decided that would have had the last word.
+
+        Each is taken as if it alone were enforced, beside those that are.
+        """
+        heard = question.hearing(frozenset(self.verifiers))
+        return tuple(
+            shadow.policy.decision for shadow in self.shadows if self._decisive(shadow, heard)
+        )
+
     def trace(self, question: Question) -> Iterator[PolicyTrace]:
-        """Ask every policy, also those behind the one that decides."""
+        """Ask every policy that is enforced, also those behind the one that decides."""
         decided = False
         for policy in self.policies:
             matched = policy.rules.matches(question)
             rules = tuple(policy.rules.trace(question))
             yield PolicyTrace(policy, rules, matched, matched and not decided)
             decided = decided or matched
+
+    def trace_shadows(self, question: Question) -> Iterator[PolicyTrace]:
+        """Ask every shadow policy."""
+        question = question.hearing(frozenset(self.verifiers))
+        for shadow in self.shadows:
+            rules = shadow.policy.rules
+            matched, decisive = rules.matches(question), self._decisive(shadow, question)
+            yield PolicyTrace(shadow.policy, tuple(rules.trace(question)), matched, decisive)
+
+    def _decisive(self, shadow: ShadowPolicy, question: Question) -> bool:
+        if not shadow.policy.rules.matches(question):
+            return False
+        ahead = self.policies[: shadow.ahead]
+        return not any(policy.rules.matches(question) for policy in ahead)
 
     def __repr__(self) -> str:
         return f"<CompiledApplication {self.name!r}>"

@@ -64,8 +64,9 @@ def _application(
         service_tokens=frozenset(token.name for token in configuration.service_tokens),
     )
     where = f"application {application.name!r}"
-    mentions = any(mentions_certificate(p.rules, around) for p in application.policies)
-    if around.client_cas and application.policies and not mentions:
+    enforced = [policy for policy in application.policies if not policy.shadow]
+    mentions = any(mentions_certificate(p.rules, around) for p in enforced)
+    if around.client_cas and enforced and not mentions:
         yield Problem(
             where,
             "its host asks for client certificates and no policy demands one; "
@@ -77,7 +78,8 @@ def _application(
 
 def _policies(policies: tuple[Policy, ...], where: str, around: Surroundings) -> Iterator[Problem]:
     for index, policy in enumerate(policies):
-        reason = why_never(policy.rules, around) or _why_shadowed(policy, policies[:index], around)
+        earlier = tuple(other for other in policies[:index] if not other.shadow)
+        reason = why_never(policy.rules, around) or _why_shadowed(policy, earlier, around)
         if reason:
             yield Problem(f"{where}, policy {policy.name!r}", f"it can never match: {reason}")
 

@@ -116,13 +116,25 @@ class _Walk:
         self.postpath = postpath
 
 
+def pieces_of(path: str, depth: int) -> list[str]:
+    """The segments of a path that patterns of this depth can tell apart; a long one costs no more.
+
+    The path is split first and unquoted then.
+    """
+    return path[1:].split("/", depth)[:depth]
+
+
 class PathTable:
-    """The path patterns of one host name, for paths read with ``fold`` applied."""
+    """The path patterns of one host name, for paths read with ``fold`` applied.
+
+    Attributes:
+        depth: the segments of the longest pattern. What lies deeper in a path makes no difference.
+    """
 
     def __init__(self, fold: Callable[[bytes], bytes]) -> None:
         self._fold = fold
         self._root = PatternNode()
-        self._depth = 0
+        self.depth = 0
 
     def add(self, pattern: str, application: CompiledApplication) -> Applications:
         """Enter a canonical pattern; returns the applications that begin there, this one too.
@@ -136,18 +148,16 @@ class PathTable:
             if segment.count("*") > 1:
                 raise ValueError(f"{pattern!r}: a segment of a path may have one '*'")
             node = node.enter(segment, self._fold)
-        self._depth = max(self._depth, len(segments))
+        self.depth = max(self.depth, len(segments))
         if application not in node.applications:
             node.applications += (application,)
         return node.applications
 
     def find(self, path: str) -> Applications:
         """The applications of the most specific pattern that covers a path; () if none does."""
-        if not self._depth:
+        if not self.depth:
             return self._root.applications
-        # What lies deeper than any pattern stays one piece: a long path costs no more.
-        pieces = path[1:].split("/", self._depth)
-        walk = _Walk([self._fold(unquote_to_bytes(piece)) for piece in pieces[: self._depth]])
+        walk = _Walk([self._fold(unquote_to_bytes(each)) for each in pieces_of(path, self.depth)])
         root = Place((self._root,), self._root.applications)
         place = getChildForRequest(root, walk)
         return cast(Place, place).applications

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -39,6 +39,13 @@ class Question:
     service_token: str = ""
     verdicts: Mapping[str, Verdict] = field(default_factory=lambda: _NO_VERDICTS)
 
+    def hearing(self, verifiers: Set[str]) -> Question:
+        """The same, of all verdicts with those of these verifiers alone."""
+        if self.verdicts.keys() <= verifiers:
+            return self
+        heard = {spec: said for spec, said in self.verdicts.items() if spec in verifiers}
+        return replace(self, verdicts=heard)
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -52,6 +59,8 @@ class Decision:
         application: the one that governs, None for ``unprotected`` and ``ambiguous``.
         policy: the name of the policy that matched, "" where none did.
         reason: for the log, never for the client.
+        service_token: the name of the service token that the request proved, or "".
+        shadow: what each shadow policy would have decided that would have had the last word.
     """
 
     word: Word
@@ -59,6 +68,8 @@ class Decision:
     application: CompiledApplication | None = field(repr=False)
     policy: str
     reason: str
+    service_token: str = ""
+    shadow: tuple[Decision, ...] = ()
 
 
 class AmbiguousPath(BadTarget):

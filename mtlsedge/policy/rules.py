@@ -9,7 +9,7 @@ from typing import Literal
 from mtlsedge.errors import ConfigurationError, Problem
 from mtlsedge.model import Group, Rule, RuleSet
 from mtlsedge.policy.question import Question
-from mtlsedge.policy.selectors import Predicate, compile_selector
+from mtlsedge.policy.selectors import VERIFIER_SELECTORS, Predicate, compile_selector
 
 Clause = Literal["include", "require", "exclude"]
 CLAUSES: tuple[Clause, ...] = ("include", "require", "exclude")
@@ -118,7 +118,7 @@ class RuleCompiler:
 
 def _verifiers(rules: Iterable[CompiledRule]) -> Iterator[str]:
     for rule in rules:
-        if rule.rule.selector == "verifier":
+        if rule.rule.selector in VERIFIER_SELECTORS:
             yield from rule.rule.values
         for _, group in rule.groups:
             yield from group.verifiers

@@ -165,7 +165,12 @@ def _method(rule: Rule, groups: Groups) -> Predicate:
     return lambda question: question.target.method.upper() in wanted
 
 
+VERIFIER_SELECTORS = frozenset({"verifier", "external_evaluation"})
+"""Selectors whose values are the strings of verifiers, which the request waits for."""
+
+
 def _verifier(rule: Rule, groups: Groups) -> Predicate:
+    """They are asked about verified certificates only, so that it is false without one."""
     specs = tuple(rule.values)
 
     def predicate(question: Question) -> bool:
@@ -174,6 +179,22 @@ def _verifier(rule: Rule, groups: Groups) -> Predicate:
             if verdict is not None and verdict.accepted is True:
                 return True
         return False
+
+    return predicate
+
+
+def _attribute(rule: Rule, groups: Groups) -> Predicate:
+    """What accepting verifiers attached: the client CA's, or those that the application asks."""
+    wanted = tuple((name, value) for name, _, value in (one.partition("=") for one in rule.values))
+    if not all(name and value for name, value in wanted):
+        raise ValueError("an attribute is written NAME=VALUE")
+
+    def predicate(question: Question) -> bool:
+        if not question.identity.verified:
+            return False
+        found = [question.identity.attributes]
+        found += [said.attributes for said in question.verdicts.values() if said.accepted is True]
+        return any(each.get(name) == value for name, value in wanted for each in found)
 
     return predicate
 
@@ -201,6 +222,9 @@ CERTIFICATE_SELECTORS: Mapping[str, Maker] = MappingProxyType(
         "san_uri": _of_leaf(_san_uri),
         "san_email": _of_leaf(_san_email),
         "san_ip": _of_leaf(_san_ip),
+        "attribute": _attribute,
+        "verifier": _verifier,
+        "external_evaluation": _verifier,
     }
 )
 """The selectors that are about the certificate, and false without a verified one."""
@@ -214,7 +238,6 @@ SELECTORS: Mapping[str, Maker] = MappingProxyType(
         "service_token": _service_token,
         "any_valid_service_token": _any_valid_service_token,
         "method": _method,
-        "verifier": _verifier,
     }
 )
 """Every selector that a rule may use."""

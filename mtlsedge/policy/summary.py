@@ -2,13 +2,15 @@
 
 Of a client that is not there yet one knows whether it has a certificate, and not its names or
 address. So rules are true, false, or not known (None, as in Kleene's logic); where the answer
-is certain all the same, the production code is asked for it.
+is certain all the same, the production code is asked for it. ``mtlsedge replay`` knows more of
+its clients, and asks ``weigh`` with what it knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address
 from typing import cast
 
@@ -22,6 +24,8 @@ from mtlsedge.policy.selectors import CERTIFICATE_SELECTORS
 from mtlsedge.target import RequestPath, Target
 
 Truth = bool | None
+Tells = Callable[[CompiledRule], Truth]
+"""Whether a rule that names no group is true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,39 +87,56 @@ def summarise(application: CompiledApplication, client_cas: Collection[str]) -> 
     )
 
 
+def of_client_ca(application: CompiledApplication, client_ca: str) -> Outcome:
+    """What a client gets of whom nothing is known but that its certificate is of one client CA."""
+    return outcome(application, _identity((client_ca,)))
+
+
 def outcome(application: CompiledApplication, identity: Identity) -> Outcome:
     """What a client gets of whom nothing is known but ``identity.verified``.
 
     ``identity.client_cas`` are the client CAs that its certificate may be of.
     """
+    found = weigh(application, partial(_truth, identity=identity))
+    if found.decision is not None:
+        return Outcome((application.decide(_question(identity)),))
+    return found
+
+
+def weigh(application: CompiledApplication, tells: Tells) -> Outcome:
+    """What a client may get of whom ``tells`` says which rules are true."""
     possible: list[Decision] = []
     depends: list[str] = []
     for policy in application.policies:
-        true = _match(policy.rules, identity)
+        true = _match(policy.rules, tells)
         if true is False:
             continue
         possible.append(policy.decision)
         if true:
             break
-        depends += _unknown(policy.rules, identity)
+        depends += _unknown(policy.rules, tells)
     else:
         possible.append(application.no_match)
     if len(possible) == 1:
-        return Outcome((application.decide(_question(identity)),))
+        return Outcome((possible[0],))
     return Outcome(tuple(possible), tuple(dict.fromkeys(depends)))
 
 
-def _match(rules: CompiledRules, identity: Identity) -> Truth:
-    include = _any(_truth(rule, identity) for rule in rules.include)
-    require = [_truth(rule, identity) for rule in rules.require]
-    exclude = [_not(_truth(rule, identity)) for rule in rules.exclude]
+def _match(rules: CompiledRules, tells: Tells) -> Truth:
+    include = _any(_told(rule, tells) for rule in rules.include)
+    require = [_told(rule, tells) for rule in rules.require]
+    exclude = [_not(_told(rule, tells)) for rule in rules.exclude]
     return _not(_any(map(_not, [include, *require, *exclude])))
+
+
+def _told(rule: CompiledRule, tells: Tells) -> Truth:
+    if rule.rule.selector == "group":
+        return _any(_match(rules, tells) for _, rules in rule.groups)
+    return tells(rule)
 
 
 def _truth(rule: CompiledRule, identity: Identity) -> Truth:
     selector = rule.rule.selector
-    if selector == "group":
-        return _any(_match(rules, identity) for _, rules in rule.groups)
     if selector == "everyone":
         return True
     if selector not in CERTIFICATE_SELECTORS:
@@ -127,13 +148,13 @@ def _truth(rule: CompiledRule, identity: Identity) -> Truth:
     return True if selector == "certificate" else None
 
 
-def _unknown(rules: CompiledRules, identity: Identity) -> Iterator[str]:
+def _unknown(rules: CompiledRules, tells: Tells) -> Iterator[str]:
     for _, rule in rules.clauses():
-        if _truth(rule, identity) is not None:
+        if _told(rule, tells) is not None:
             continue
         if rule.groups:
             for _, group in rule.groups:
-                yield from _unknown(group, identity)
+                yield from _unknown(group, tells)
         else:
             yield rule.rule.selector
 

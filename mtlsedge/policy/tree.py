@@ -14,7 +14,7 @@ from mtlsedge.errors import ConfigurationError, Problem
 from mtlsedge.model import Application, Domain, Group
 from mtlsedge.names import NameTable, wildcard_of
 from mtlsedge.policy.application import CompiledApplication
-from mtlsedge.policy.paths import Applications, PathTable, exactly, loosely
+from mtlsedge.policy.paths import Applications, PathTable, exactly, loosely, pieces_of
 from mtlsedge.policy.question import AmbiguousPath
 from mtlsedge.policy.rules import RuleCompiler
 from mtlsedge.target import RequestPath
@@ -40,6 +40,10 @@ class _NamePolicy:
             raise ValueError(f"{domain} is a domain of application {others[0].name!r} already")
         self._loose.add(domain.path, application)
 
+    @property
+    def depth(self) -> int:
+        return self._exact.depth
+
     def find(self, path: str) -> Applications:
         return self._exact.find(path)
 
@@ -50,10 +54,11 @@ class _NamePolicy:
 class HostPolicy:
     """The applications of one host: those of its name, and behind them its wildcard's."""
 
-    __slots__ = ("_find_cached", "_names")
+    __slots__ = ("_depth", "_find_cached", "_names")
 
     def __init__(self, names: tuple[_NamePolicy, ...], find_cached: _Find) -> None:
         self._names = names
+        self._depth = max((name.depth for name in names), default=0)
         self._find_cached = find_cached
 
     def governing(self, request_path: RequestPath) -> CompiledApplication | None:
@@ -66,7 +71,12 @@ class HostPolicy:
         if not request_path.readings and len(path) <= _CACHED_LENGTH:
             return self._find_cached(self, path)
         application = self.find(path)
+        looked_up: set[tuple[str, ...]] = set()
         for reading in request_path.readings:
+            pieces = tuple(pieces_of(reading, self._depth))
+            if pieces in looked_up:
+                continue
+            looked_up.add(pieces)
             other = self.find(reading)
             if other is not application:
                 raise _ambiguous(path, application, repr(reading), other)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from policy_values import FINGERPRINT, SPKI, identity, question, rule
 
@@ -10,6 +12,7 @@ from mtlsedge.model import Rule
 from mtlsedge.policy.question import Question
 from mtlsedge.policy.selectors import CERTIFICATE_SELECTORS, SELECTORS, compile_selector
 
+FLOOR_3 = {"floor": "3"}
 YES = Verdict(accepted=True)
 NO = Verdict(accepted=False, reason="no")
 
@@ -20,7 +23,13 @@ def ask(asked: Rule, of: Question) -> bool:
     return compile_selector(asked, groups)(of)
 
 
-DEVICE = question(token="robot", verdicts={"pin:a": YES, "pin:b": NO})
+SEVEN = Verdict(accepted=True, attributes={"badge": "7=seven", "floor": "2"})
+SURE = replace(identity(), attributes={"department": "radiology", "floor": "1"})
+DEVICE = question(
+    SURE,
+    token="robot",
+    verdicts={"pin:a": YES, "pin:b": NO, "pin:c": SEVEN, "pin:d": replace(NO, attributes=FLOOR_3)},
+)
 
 TRUE = [
     rule("certificate"),
@@ -50,6 +59,10 @@ TRUE = [
     rule("spki_sha256", SPKI),
     rule("method", "POST", "GET"),
     rule("verifier", "pin:b", "pin:a"),
+    rule("external_evaluation", "pin:b", "pin:a"),
+    rule("attribute", "department=surgery", "department=radiology"),
+    rule("attribute", "badge=7=seven"),
+    rule("attribute", "floor=2"),
 ]
 
 FALSE = [
@@ -71,6 +84,8 @@ FALSE = [
     rule("spki_sha256", FINGERPRINT),
     rule("method", "POST"),
     rule("verifier", "pin:b", "pin:unasked"),
+    rule("external_evaluation", "pin:b", "pin:unasked"),
+    rule("attribute", "department=Radiology", "radiology=department", "floor=3"),
 ]
 
 
@@ -99,7 +114,7 @@ def test_every_selector_stands_in_the_tables_above() -> None:
 
 
 def test_the_certificate_selectors_are_these() -> None:
-    """All but the eight that are about something else: a new one is one of them or is listed."""
+    """All but those that are about something else: a new one is one of them or is listed."""
     others = {
         "ip",
         "everyone",
@@ -107,12 +122,14 @@ def test_the_certificate_selectors_are_these() -> None:
         "service_token",
         "any_valid_service_token",
         "method",
-        "verifier",
     }
     assert set(SELECTORS) - others == set(CERTIFICATE_SELECTORS)
 
 
-ABOUT_CERTIFICATES = [asked for asked in TRUE if asked.selector in CERTIFICATE_SELECTORS]
+VERIFIERS = {"verifier", "external_evaluation"}  # asked about what verified alone
+ABOUT_CERTIFICATES = [
+    asked for asked in TRUE if asked.selector in set(CERTIFICATE_SELECTORS) - VERIFIERS
+]
 
 
 @pytest.mark.parametrize("asked", ABOUT_CERTIFICATES, ids=spelled)
@@ -188,6 +205,13 @@ def test_a_nul_in_a_value_matches_nothing(selector: str) -> None:
     assert ask(rule(selector, "a\0b"), question(who)) is False
 
 
+def test_an_attribute_is_nobodys_whose_certificate_did_not_verify() -> None:
+    """Wherever it came from."""
+    nobody = replace(identity(verified=False), attributes={"department": "radiology"})
+    asked = rule("attribute", "department=radiology", "floor=2")
+    assert ask(asked, question(nobody, verdicts={"x": SEVEN})) is False
+
+
 def test_methods_are_compared_without_case() -> None:
     """An exclusion of DELETE also keeps ``delete`` away from an origin that knows no case."""
     assert ask(rule("method", "DELETE"), question(method="delete"))
@@ -203,7 +227,7 @@ def test_a_verdict_that_is_not_plainly_yes_is_no(accepted: object) -> None:
 @pytest.mark.parametrize(
     "asked",
     [
-        rule("external_evaluation", "https://example.org"),
+        rule("attribute", "department"),
         rule("Common_Name", "a"),
         rule("group", "missing"),
         rule("san_uri", "spiffe://example.org*"),

@@ -12,7 +12,7 @@ from mtlsedge.errors import BadTarget, ConfigurationError
 from mtlsedge.model import Group, RuleSet
 from mtlsedge.policy import paths
 from mtlsedge.policy.question import AmbiguousPath
-from mtlsedge.policy.tree import PolicyTree
+from mtlsedge.policy.tree import HostPolicy, PolicyTree
 from mtlsedge.target import RequestPath, read_path
 
 HOST = "iot.example.com"
@@ -207,6 +207,29 @@ def test_readings_are_weighed_also_when_they_come_from_elsewhere() -> None:
         host.governing(RequestPath("/a", "", ("/a/c", "/b/x")))
     with pytest.raises(AmbiguousPath, match="no application"):
         host.governing(RequestPath("/a", "", ("/c",)))
+
+
+@pytest.mark.parametrize("path", ["/x/y%2F..%2Fz", "/x;a/z", "/x/%2e%2e;/x/z", "/x/q/..%2Fz"])
+def test_readings_are_weighed_down_to_the_deepest_pattern(path: str) -> None:
+    """Each reaches ``/x/z`` for some origin; in their first segment all are alike."""
+    tree = tree_of("/x/z", "/x")
+    with pytest.raises(AmbiguousPath):
+        tree.for_host(HOST).governing(read_path(path.encode()))
+
+
+def test_readings_that_no_pattern_tells_apart_are_looked_up_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hostile path has dozens of them, and is judged before anybody has shown a right."""
+    looked_up: list[str] = []
+    find = HostPolicy.find
+    monkeypatch.setattr(
+        HostPolicy, "find", lambda self, path: looked_up.append(path) or find(self, path)
+    )
+    request_path = read_path(b"/a/b/c;d%2Fe%5Cf")
+    assert len(request_path.readings) > 4
+    tree_of("/a", "/x/y").for_host(HOST).governing(request_path)
+    assert 2 == len(looked_up)
 
 
 def test_an_application_of_the_exact_host_shuts_out_the_wildcards() -> None:
