@@ -20,10 +20,15 @@ Data flows one way, and so do imports (``tests/test_layout.py`` holds them to it
 ``ops``             how does one run it? log, deadlines, what the reactor does
 ``tls``             how do bytes become plaintext? port, transport, contexts, SNI
 ``http``            how does a request reach the origin? parsers, headers, pool, refusals
+``workers``         who keeps the worker processes going?
 ``assembly``        how do the rooms fit together? a configuration, ready to serve
-``service``         what runs? the life of one process
+``serving``         what runs? one process that serves, or one of several, or their parent
+``service``         the same as twistd knows it
 ``tap`` ``cli``     what ``twistd mtlsedge`` and ``mtlsedge`` run
+``pki_cli``         ``mtlsedge pki``, command by command
 ``check`` ``demo``  what a configuration would do; how it looks
+``explain``         why is a request answered as it is?
+``replay``          what would another configuration have decided?
 ==================  ==========================================================================
 """
 

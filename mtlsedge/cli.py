@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -16,8 +17,11 @@ from mtlsedge import __version__
 from mtlsedge.check import report
 from mtlsedge.config.load import load_file
 from mtlsedge.errors import ConfigurationError, EdgeError
+from mtlsedge.explain.command import ExplainOptions
+from mtlsedge.pki_cli.options import PkiOptions
 from mtlsedge.policy.service_tokens import mint
-from mtlsedge.trust.verifiers import find_verifier, help_verifiers
+from mtlsedge.replay.command import ReplayOptions
+from mtlsedge.trust.verifiers import checked_spec, help_verifier, help_verifiers
 
 _REFUSED = 1
 _USAGE = 2
@@ -25,6 +29,12 @@ _USAGE = 2
 
 class _Command(usage.Options):
     """A sub-command: it takes its arguments when it is parsed and does its work in ``run``."""
+
+    synopsis: ClassVar[str]
+
+    def getSynopsis(self) -> str:
+        """How it is used, without how all that is above it is used."""
+        return str(self.synopsis)
 
     def run(self) -> int:
         """Do the work; gives the exit status."""
@@ -37,8 +47,8 @@ class CheckOptions(_Command):
     synopsis = "Usage: mtlsedge check FILE"
     longdesc = (
         "Prints, for each host and application, what a client without a certificate, with one, "
-        "and with one of another CA gets, and warns of what would surprise. Exit status 0 if "
-        "the configuration can be served, 1 if not."
+        "and with one of another CA gets; how its CRLs are, and what ends soon; and warns of "
+        "what would surprise. Exit status 0 if the configuration can be served, 1 if not."
     )
 
     def parseArgs(self, file: str) -> None:  # type: ignore[override]
@@ -48,7 +58,7 @@ class CheckOptions(_Command):
     def run(self) -> int:
         """Report on the file."""
         try:
-            configuration = load_file(self["file"], check_verifier=_check_verifier, now=time.time())
+            configuration = load_file(self["file"], check_verifier=checked_spec, now=time.time())
             lines = report(configuration, time.time())
         except ConfigurationError as error:
             count = len(error.problems)
@@ -97,11 +107,15 @@ class ServiceTokenOptions(_Command):
 class VerifiersOptions(_Command):
     """List the verifiers that are installed, with what can be said to them."""
 
-    synopsis = "Usage: mtlsedge verifiers"
+    synopsis = "Usage: mtlsedge verifiers [NAME]"
+
+    def parseArgs(self, name: str = "") -> None:
+        """The one verifier to be told of."""
+        self["name"] = name
 
     def run(self) -> int:
-        """Print what ``--help-verifiers`` of ``twistd mtlsedge`` prints."""
-        print(help_verifiers(), end="")
+        """Print what ``--help-verifiers`` of ``twistd mtlsedge`` prints, or ``--help-verifier``."""
+        print(help_verifier(self["name"]) if self["name"] else help_verifiers(), end="")
         return 0
 
 
@@ -112,6 +126,9 @@ class Options(usage.Options):
     longdesc = "To serve: twistd mtlsedge --help"
     subCommands: ClassVar[list[Any]] = [
         ["check", None, CheckOptions, "Say what a configuration would do."],
+        ["explain", None, ExplainOptions, "Say why a request is answered as it is."],
+        ["replay", None, ReplayOptions, "Say what another configuration would decide otherwise."],
+        ["pki", None, PkiOptions, "Make, hand out, list and revoke client certificates."],
         ["service-token", None, ServiceTokenOptions, "Make a service token."],
         ["verifiers", None, VerifiersOptions, "List the installed verifiers."],
     ]
@@ -133,19 +150,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.parseOptions(sys.argv[1:] if arguments is None else list(arguments))
     except usage.UsageError as error:
-        shown = options.subOptions if options.subCommand is not None else options
+        shown: usage.Options = options
+        while shown.subCommand is not None:
+            shown = shown.subOptions
         print(f"{shown}\nmtlsedge: {error}", file=sys.stderr)
         return _USAGE
-    command: _Command = options.subOptions
+    command: _Command | PkiOptions | ExplainOptions | ReplayOptions = options.subOptions
     try:
         return command.run()
+    except KeyboardInterrupt:
+        print("mtlsedge: stopped", file=sys.stderr)
+        return _REFUSED
+    except BrokenPipeError:  # whoever read has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 # or the interpreter complains
+        return _REFUSED
     except EdgeError as error:
         print(f"mtlsedge: {error}", file=sys.stderr)
         return _REFUSED
-
-
-def _check_verifier(spec: str) -> None:
-    find_verifier(spec)
 
 
 def _toml(text: str) -> str:

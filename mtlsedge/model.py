@@ -7,6 +7,7 @@ seconds, sizes are bytes; host names are canonical (``mtlsedge.names``).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -15,6 +16,17 @@ from typing import Literal
 Network = IPv4Network | IPv6Network
 DecisionWord = Literal["allow", "block", "bypass", "service_auth"]
 CertificateDialect = Literal["cf", "rfc9440", "xfcc"]
+Advertising = Literal["auto", "always", "never"]
+
+ADVERTISED_UNASKED = 8 * 1024
+"""Bytes of CA names that ``advertise_cas = "auto"`` sends in a handshake.
+
+They cost it 3 %, and fit, with the certificate chain, into what TCP sends before it hears from
+the client (RFC 6928). A thousand names cost a third.
+"""
+
+ADVERTISED_AT_MOST = 64_000
+"""Bytes of CA names in any handshake: a TLS extension holds 64 KiB (RFC 8446 §4.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,8 @@ class Limits:
     request_headers: int = 100  # fields; more: 431
     request_body: int = 0  # 0 is no limit; more: 413
     response_head: int = 64 * 1024  # more: 502
+    min_request_rate: int = 100  # bytes a second of a body, over ``request_body`` seconds; 0: any
+    min_response_rate: int = 100  # that a client takes, over ``write`` seconds; 0: any
     connections: int = 50_000  # of clients, at each listening address; more wait in the backlog
     origin_connections: int = 1_000  # to one origin; requests beyond wait in a queue
     origin_idle: int = 64  # kept-alive connections to one origin
@@ -135,7 +149,9 @@ class Host:
     handshake: Literal["record", "require"] = "record"
     unprotected: Literal["deny", "pass"] = "deny"
     resumption: Literal["off", "recheck"] = "off"
+    advertise_cas: Advertising = "auto"  # whether clients are told the names of its client CAs
     forward_certificate: frozenset[CertificateDialect] = frozenset()
+    forward_attributes: tuple[str, ...] = ()  # of those that verifiers attached
     preserve_host: bool = True  # the origin gets the client's Host, not the upstream's name
     upgrades: tuple[str, ...] = ("*",)  # protocols an upgrade may switch to; h2c never
     limits: Limits = Limits()
@@ -149,15 +165,44 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class CrlSource:
-    """One CRL file as it was when the configuration was read (PEM, several too, or DER)."""
+    """One CRL file as it was when the configuration was read (PEM, several too, or DER).
+
+    Or a URL, where ``remote``: then ``data`` is what it held when it last answered, if it did.
+    """
 
     place: str
     data: bytes = field(repr=False)
+    remote: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ocsp:
+    """Who is asked for the status of a client CA's certificates, and how (RFC 6960).
+
+    Attributes:
+        responders: URLs that are asked, in this order, whatever a certificate says.
+        allowed: URLs that are asked after them, of certificates that name them.
+        policy: whether a certificate of which no status is known is refused.
+        check: which certificates of a chain are asked about.
+        nonce: whether an answer must carry the request's nonce; it is always sent.
+        max_age: seconds for which an answer counts at most.
+        timeout: seconds that one responder may take.
+        ca: PEM of the CAs for https responders; b"" is the system's.
+    """
+
+    responders: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    policy: Literal["require", "warn"] = "require"
+    check: Literal["chain", "leaf"] = "chain"
+    nonce: Literal["ask", "require"] = "ask"
+    max_age: float = 3600.0
+    timeout: float = 4.0
+    ca: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ClientCA:
-    """A ``[[client_ca]]`` table. Every verifier must accept each chain that ends here."""
+    """A ``[[client_ca]]`` table. Its verifiers must accept each chain that ends here."""
 
     name: str
     certificates: bytes = field(repr=False)  # PEM bundle
@@ -165,7 +210,15 @@ class ClientCA:
     place: str = ""
     crls: tuple[CrlSource, ...] = ()
     crl_policy: Literal["require", "warn"] = "require"
+    crl_check: Literal["chain", "leaf"] = "chain"  # which certificates need a CRL
+    crl_grace: float = 0.0  # seconds for which a CRL is good beyond its nextUpdate
+    crl_refresh: float = 300.0  # seconds between two requests for the same URL
+    crl_ca: bytes = field(default=b"", repr=False)  # PEM, for https URLs; b"" is the system's CAs
+    crl_issuers: bytes = field(default=b"", repr=False)  # PEM of who signs CRLs and issues nothing
+    required_policies: tuple[str, ...] = ()  # object identifiers, one of which a chain must have
+    ocsp: Ocsp | None = None
     verifiers: tuple[str, ...] = ()
+    verifiers_match: Literal["all", "any"] = "all"  # how many of them must accept
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +252,7 @@ class Policy:
     name: str
     decision: DecisionWord
     rules: RuleSet
+    shadow: bool = False  # evaluated and logged, never enforced
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,3 +314,8 @@ class Configuration:
     service_tokens: tuple[ServiceToken, ...] = ()
     generation: int = 1
     warnings: tuple[str, ...] = ()
+
+
+def names_size(names: Collection[bytes]) -> int:
+    """Bytes that CA names (DER) take in a CertificateRequest (RFC 8446 §4.2.4)."""
+    return sum(map(len, names)) + 2 * len(names)

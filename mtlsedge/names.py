@@ -21,10 +21,11 @@ T = TypeVar("T")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\Z")
 _NUMBER = re.compile(r"[0-9]+\Z|0x[0-9a-f]*\Z")
 _LONGEST = 255  # characters; no host name is longer, and IDNA is quadratic in what it is given
+_CACHED = 16_384  # names; ten thousand hosts that are asked in turn should find theirs
 _AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^:\[\]@/?#\s]+)(?::([0-9]{0,5}))?\Z")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_CACHED)
 def canonical_host(text: str) -> str:
     """The canonical form of a host name or IP literal: lower case, A-labels, no final dot.
 
@@ -71,7 +72,7 @@ def canonical_pattern(text: str) -> str:
     return canonical_host(text)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_CACHED)
 def split_authority(raw: bytes) -> tuple[str, int | None]:
     """The canonical host and the port of a ``Host`` field or an authority (RFC 9110 §7.2).
 
@@ -89,6 +90,11 @@ def split_authority(raw: bytes) -> tuple[str, int | None]:
     if port is not None and port > 65535:
         raise BadHostName(f"{raw!r}: no such port")
     return host, port
+
+
+def is_address(name: str) -> bool:
+    """Whether a canonical name is an IP address."""
+    return _as_address(name) is not None
 
 
 def wildcard_of(name: str) -> str:
@@ -132,6 +138,8 @@ def _as_address(text: str) -> str | None:
     inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if "%" in inner or (":" not in inner and inner != text):
         return None  # a zone after '%' means something on one machine only (RFC 6874)
+    if ":" not in inner and not inner[-1:].isdigit():
+        return None  # as most names; reading them as an address to find out is dear
     try:
         return str(ip_address(inner))
     except ValueError:

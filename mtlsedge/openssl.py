@@ -22,7 +22,7 @@ NO_AUTO_CHAIN = 0x8
 _ALERT_UNRECOGNIZED_NAME = 112
 _MODE_AUTO_RETRY = 0x4
 
-forget_errors: Callable[[], None] = _lib.ERR_clear_error
+_forget_errors: Callable[[], None] = _lib.ERR_clear_error
 """Empty this thread's error queue, as OpenSSL demands before every call on a connection.
 
 One client's bad certificate leaves errors behind although its handshake goes on, and what is
@@ -101,22 +101,121 @@ def ask_without_verifying(connection: SSL.Connection, mode: int) -> None:
     _lib.SSL_set_verify(connection._ssl, mode, _let_through)
 
 
+def shake_hands(connection: SSL.Connection) -> bool:
+    """``connection.do_handshake()``, without an exception where the client is to speak next.
+
+    Returns:
+        Whether the handshake is done.
+
+    Raises:
+        SSL.Error: as ``do_handshake`` does, but for ``WantReadError``.
+    """
+    _forget_errors()
+    ssl = connection._ssl
+    outcome = _lib.SSL_do_handshake(ssl)
+    if outcome > 0:
+        return True
+    if _lib.SSL_get_error(ssl, outcome) != _WANT_READ:
+        connection._raise_ssl_error(ssl, outcome)
+    return False
+
+
+_WANT_READ: int = _lib.SSL_ERROR_WANT_READ
+
+
+def agreement(connection: SSL.Connection) -> tuple[object, object, bytes]:
+    """What a handshake agreed on, as a key that is the same for the same version, cipher, group.
+
+    OpenSSL keeps versions and ciphers in tables that outlive every connection, so that where
+    they are says what they are; pyOpenSSL makes three texts of them, each time.
+    """
+    ssl = connection._ssl
+    group = _lib.SSL_get0_group_name(ssl) if _KNOWS_GROUPS else _NULL
+    return (
+        _lib.SSL_get_version(ssl),
+        _lib.SSL_get_current_cipher(ssl),
+        _ffi.string(group) if group != _NULL else b"",
+    )
+
+
+_NULL = _ffi.NULL
+_KNOWS_GROUPS = bool(getattr(_lib, "Cryptography_HAS_SSL_GET0_GROUP_NAME", 0))
+
+
+def peer_certificates(connection: SSL.Connection) -> tuple[bytes | None, list[bytes]]:
+    """The DER of a client's leaf (None where there is none) and of what it sent besides.
+
+    pyOpenSSL makes three objects and a buffer of each certificate on the way.
+
+    Raises:
+        crypto.Error: OpenSSL cannot write what it has read.
+    """
+    ssl = connection._ssl
+    leaf = _lib.SSL_get_peer_certificate(ssl)
+    if leaf == _NULL:
+        return None, []
+    try:
+        der = _der(leaf)
+    finally:
+        _lib.X509_free(leaf)
+    chain = _lib.SSL_get_peer_cert_chain(ssl)
+    if chain == _NULL:
+        return der, []
+    count = _lib.sk_X509_num(chain)
+    return der, [_der(_lib.sk_X509_value(chain, at)) for at in range(count)]
+
+
+def _der(certificate: Any) -> bytes:
+    written = _lib.i2d_X509_bio(_pipe, certificate)
+    parts = []
+    while (count := _lib.BIO_read(_pipe, _plaintext, RECORD)) > 0:
+        parts.append(_ffi.unpack(_plaintext, count))
+        if count < RECORD:
+            break
+    if written != 1:
+        raise crypto.Error("OpenSSL cannot write a certificate that it has read")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+_pipe = _ffi.gc(_lib.BIO_new(_lib.BIO_s_mem()), _lib.BIO_free)  # empty between two calls
+
 RECORD = 16 * 1024
 """Bytes: no TLS record carries more, so one read leaves nothing behind in OpenSSL."""
 
-_plaintext = _ffi.new("char[]", RECORD)  # of whichever connection is read just now
+_plaintext = _ffi.new("char[]", 4 * RECORD)  # of whichever connection is read just now
+_behind = tuple(_plaintext + RECORD * number for number in range(4))
 
 
-def read_record(connection: SSL.Connection) -> bytes:
-    """``connection.recv(RECORD)``, without its allocation and look-ups where all is well.
+def read_records(connection: SSL.Connection) -> tuple[bytes, bool]:
+    """``connection.recv``, without its allocation and look-ups where all is well.
+
+    Returns:
+        Plaintext, and whether it is worth asking for more at once. Behind a full record there
+        is likely to be another: up to four come together, which saves whoever passes them on
+        as many system calls.
 
     Raises:
         SSL.Error: as ``recv`` does.
     """
-    count = _lib.SSL_read(connection._ssl, _plaintext, RECORD)
+    _forget_errors()
+    ssl = connection._ssl
+    count: int = _lib.SSL_read(ssl, _plaintext, RECORD)
     if count <= 0:
-        connection._raise_ssl_error(connection._ssl, count)
-    return _ffi.unpack(_plaintext, count)  # type: ignore[no-any-return]
+        connection._raise_ssl_error(ssl, count)
+    if count < RECORD:
+        return _ffi.unpack(_plaintext, count), False
+    more = True
+    for room in _behind[1:]:
+        last: int = _lib.SSL_read(ssl, room, RECORD)
+        if last <= 0:
+            # Any other error is met again by the next call, which has nothing to lose by it.
+            more = _lib.SSL_get_error(ssl, last) != _WANT_READ
+            break
+        count += last
+        if last < RECORD:
+            more = False
+            break
+    return _ffi.unpack(_plaintext, count), more
 
 
 def write_some(connection: SSL.Connection, data: bytes | memoryview) -> int:
@@ -125,7 +224,18 @@ def write_some(connection: SSL.Connection, data: bytes | memoryview) -> int:
     Raises:
         SSL.Error: as ``send`` does.
     """
+    _forget_errors()
     count: int = _lib.SSL_write(connection._ssl, _ffi.from_buffer(data), len(data))
     if count <= 0:
         connection._raise_ssl_error(connection._ssl, count)
     return count
+
+
+def say_goodbye(connection: SSL.Connection) -> None:
+    """``connection.shutdown()``: what ends without looks cut off (RFC 8446 §6.1).
+
+    Raises:
+        SSL.Error: as ``shutdown`` does.
+    """
+    _forget_errors()
+    connection.shutdown()

@@ -24,14 +24,19 @@ _ALLOWED = re.compile(rb"/[\x21\x22\x24-\x7e]*\Z")  # visible ASCII without '#'
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_CONTROL = re.compile(r"%(?:[01][0-9A-F]|7F)")
-_IIS_ESCAPE = re.compile(r"%25[uU][0-9A-Fa-f]{4}")
+_HIDDEN = re.compile(r"%(?:[01][0-9A-F]|7F|25[uU][0-9A-Fa-f]{4})")  # the last is IIS's
 _RIVALS = re.compile(r"[%;\\$]|//|\.(?:/|\Z)")
 _CACHED = 512  # longer targets are read again each time: a cache must not grow with its input
 _MAY_RIVAL = re.compile(rb"[%;\\$]|//|\.(?:[/?]|\Z)")  # and so are these: readings are larger yet
 _ROUNDS = 3  # how often an origin may decode once more before the path is past belief
 _ROOM = 32 * 1024  # characters that all readings of one path may have together
-_LEAST = 128  # what the shortest reading counts for in that sum
+_MOST = 32  # readings, which cost before anything is decided; odd paths in good faith have a dozen
+_PARAMETERS = re.compile(r";[^/]*")
+_SLASHES = re.compile(r"//+")
+_ESCAPED_AGAIN = re.compile(r"%25(?=[0-9A-Fa-f]{2})")
+_COLON = re.compile(":|%3A")
+_DOLLAR = re.compile(r"\$|%24")
+_TAIL = re.compile(r"(?:\.|%20)(?:/|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,7 @@ _read_cached = lru_cache(maxsize=4096)(_read)
 
 
 def _refuse_hidden(path: str) -> None:
-    if "%" in path and (_CONTROL.search(path) or _IIS_ESCAPE.search(path)):
+    if _HIDDEN.search(path):
         raise BadTarget("the path hides a control character")
 
 
@@ -132,7 +137,7 @@ def _decoded_again(path: str) -> str:
     """A second decoding: only what is an escape afterwards; a lone ``%25`` stays a percent."""
     if "%25" not in path:
         return path
-    return _normal_escapes(re.sub(r"%25(?=[0-9A-Fa-f]{2})", "%", path))
+    return _normal_escapes(_ESCAPED_AGAIN.sub("%", path))
 
 
 # What some decoder takes for a slash, a backslash or a dot: overlong UTF-8, and look-alikes
@@ -144,11 +149,11 @@ _DISGUISES = {
     "..": "%E2%80%A5",
 }
 _DISGUISED = {escape: plain for plain, all_ in _DISGUISES.items() for escape in all_.split("|")}
-_ANY_DISGUISE = re.compile("|".join(_DISGUISED))
+_ANY_DISGUISE = re.compile(f"%(?:{'|'.join(escape[1:] for escape in _DISGUISED)})")
 
 
 def _disguises_dropped(path: str) -> str:
-    return _ANY_DISGUISE.sub(lambda match: _DISGUISED[match[0]], path) if "%" in path else path
+    return _ANY_DISGUISE.sub(lambda match: _DISGUISED[match[0]], path)
 
 
 def _slashes_decoded(path: str) -> str:
@@ -170,7 +175,7 @@ def _semicolons_decoded(path: str) -> str:
 
 def _parameters_cut(path: str) -> str:
     """Servlet containers drop ``;name=value`` from each segment."""
-    return re.sub(r";[^/]*", "", path) if ";" in path else path
+    return _PARAMETERS.sub("", path)
 
 
 def _cut_at_semicolon(path: str) -> str:
@@ -188,7 +193,7 @@ def _cut_at_fragment(path: str) -> str:
 
 
 def _slashes_merged(path: str) -> str:
-    return re.sub(r"//+", "/", path) if "//" in path else path
+    return _SLASHES.sub("/", path)
 
 
 def _authority_cut(path: str) -> str:
@@ -201,23 +206,27 @@ def _authority_cut(path: str) -> str:
 
 def _blanks_trimmed(path: str) -> str:
     """Blanks that end a segment, trimmed: ``..%20`` is ``..`` then."""
-    return _in_each_segment(path, lambda name: name.rstrip(" ")) if "%20" in path else path
+    return _in_each_segment(path, lambda name: name.rstrip(" "))
 
 
 def _streams_cut(path: str) -> str:
     """Windows takes ``:name:$TYPE`` for a part of the file before it."""
-    return _in_each_segment(path, _file_of) if "$" in path or "%24" in path else path
+    if _DOLLAR.search(path) is None or _COLON.search(path) is None:
+        return path
+    return _in_each_segment(path, _file_of)
 
 
 def _file_of(name: str) -> str:
-    colon = re.search(":|%3A", name)
-    if colon and re.search(r"\$|%24", name[colon.end() :]):
+    colon = _COLON.search(name)
+    if colon and _DOLLAR.search(name, colon.end()):
         return name[: colon.start()]
     return name
 
 
 def _tails_dropped(path: str) -> str:
     """Windows drops dots and blanks that end a name."""
+    if _TAIL.search(path) is None:
+        return path
     return _in_each_segment(path, lambda name: name if name in (".", "..") else name.rstrip(" ."))
 
 
@@ -227,23 +236,25 @@ def _in_each_segment(path: str, change: Callable[[str], str]) -> str:
     return "/".join(map(change, segments)).replace(" ", "%20")
 
 
-_HABITS: tuple[Callable[[str], str], ...] = (
-    _without_dots,
-    _decoded_again,
-    _disguises_dropped,
-    _slashes_decoded,
-    _backslashes_decoded,
-    _backslashes_turned,
-    _semicolons_decoded,
-    _parameters_cut,
-    _cut_at_semicolon,
-    _cut_at_query,
-    _cut_at_fragment,
-    _slashes_merged,
-    _authority_cut,
-    _blanks_trimmed,
-    _streams_cut,
-    _tails_dropped,
+# Each with a text without which it changes nothing: to look for that is cheap, and a hostile path
+# has hundreds of readings.
+_HABITS: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("/.", _without_dots),
+    ("%25", _decoded_again),
+    ("%", _disguises_dropped),
+    ("%2F", _slashes_decoded),
+    ("%5C", _backslashes_decoded),
+    ("\\", _backslashes_turned),
+    ("%3B", _semicolons_decoded),
+    (";", _parameters_cut),
+    (";", _cut_at_semicolon),
+    ("%3F", _cut_at_query),
+    ("%23", _cut_at_fragment),
+    ("//", _slashes_merged),
+    ("//", _authority_cut),
+    ("%20", _blanks_trimmed),
+    ("", _streams_cut),
+    ("", _tails_dropped),
 )
 
 
@@ -255,12 +266,14 @@ def _readings(path: str) -> tuple[str, ...]:
     room = _ROOM
     while waiting:
         reading = waiting.pop()
-        for habit in _HABITS:
+        for needed, habit in _HABITS:
+            if needed not in reading:
+                continue
             other = habit(reading)
             if other in found:
                 continue
-            room -= max(len(other), _LEAST)
-            if room < 0:
+            room -= len(other)
+            if room < 0 or len(found) > _MOST:
                 raise BadTarget("the path can be read in too many ways")
             _refuse_hidden(other)
             found.add(other)

@@ -6,15 +6,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from mtlsedge.check import report
 from mtlsedge.config.load import load_mapping
-from support import tables
+from support import certs, long_names, tables
 
 
 def reported(tmp_path: Path, **config: Any) -> list[str]:
     """The lines of the report on a configuration of these tables."""
     mapping = tables_of(config)
-    loaded = load_mapping(mapping, tmp_path, check_verifier=lambda _: None, now=time.time())
+    loaded = load_mapping(mapping, tmp_path, check_verifier=lambda spec, _: spec, now=time.time())
     return report(loaded, time.time())
 
 
@@ -132,3 +134,78 @@ def test_an_application_of_the_very_name_shuts_out_the_wildcards(tmp_path: Path)
     other = lines.index("host b.example.com")
     assert not [line for line in lines[:other] if line.startswith("  *.example.com")]
     assert [line for line in lines[other:] if line.startswith("  *.example.com")]
+
+
+def test_a_host_that_does_not_name_its_cas_is_told(tmp_path: Path) -> None:
+    """People whose browser offers every certificate will ask why."""
+    assert not any("does not name its CAs" in line for line in reported(tmp_path, **one_host()))
+    bundle = tmp_path / "long.pem"
+    bundle.write_bytes(long_names.bundle(12))
+    config = one_host()
+    config["client_ca"].append(
+        {"name": "long", "certificate": bundle, "hosts": ["iot.example.com"]}
+    )
+    lines = reported(tmp_path, **config)
+    assert any("does not name its CAs" in line and "'always' sends them" in line for line in lines)
+    lines = reported(tmp_path, **one_host(advertise_cas="never"))
+    assert any("does not name its CAs" in line and "'never'" in line for line in lines)
+
+
+def test_a_client_whose_issuer_has_no_usable_crl_is_refused(tmp_path: Path) -> None:
+    """Verified is not admitted, where a CRL is required and there is none to rely on."""
+    config = one_host()
+    (tmp_path / "damaged.crl").write_bytes(b"damaged")
+    config["client_ca"][0]["crl"] = [str(tmp_path / "damaged.crl")]
+    lines = reported(tmp_path, **config)
+    refused = "refused (no policy matched); no CRL can be used"
+    assert f"    a certificate that verifies:  {refused}" in lines
+    assert any("no usable CRL of " in line for line in lines)
+    config["client_ca"][0]["crl_policy"] = "warn"
+    lines = reported(tmp_path, **config)
+    assert "    a certificate that verifies:  admitted (policy 'policy-1' admits)" in lines
+
+
+def test_a_required_handshake_without_a_usable_crl_refuses_everybody(tmp_path: Path) -> None:
+    """With an alert, as it does strangers."""
+    config = one_host(handshake="require")
+    (tmp_path / "damaged.crl").write_bytes(b"damaged")
+    config["client_ca"][0]["crl"] = [str(tmp_path / "damaged.crl")]
+    refused = "refused in the handshake, with an alert; no CRL can be used"
+    assert f"    a certificate that verifies:  {refused}" in reported(tmp_path, **config)
+
+
+def test_of_several_issuers_only_those_without_a_usable_crl_are_closed(tmp_path: Path) -> None:
+    """Each by its name."""
+    root, middle = certs.authority(), certs.intermediate("Below")
+    bundle = tmp_path / "bundle.pem"
+    pem = [each.certificate.public_bytes(Encoding.PEM) for each in (root, middle)]
+    bundle.write_bytes(b"".join(pem))
+    config = one_host()
+    config["client_ca"][0] |= {
+        "certificate": str(bundle),
+        "crl": [str(certs.crl_file("of-the-root.crl"))],
+    }
+    lines = reported(tmp_path, **config)
+    assert "    a certificate that verifies:  admitted (policy 'policy-1' admits)" in lines
+    assert (
+        "      issued by CN=Below: refused (no policy matched); no CRL of it can be used" in lines
+    )
+
+
+def test_who_is_asked_about_clients_is_told(tmp_path: Path) -> None:
+    """With what happens where nobody answers."""
+    config = one_host()
+    config["client_ca"][0] |= {
+        "ocsp": "http://ocsp.internal/",
+        "ocsp_allow": ["http://a.example/", "http://b.example/"],
+    }
+    (line,) = (line for line in reported(tmp_path, **config) if "OCSP" in line)
+    assert (
+        "  asks http://ocsp.internal/, then the one that a certificate names, if it is "
+        "http://a.example/ or http://b.example/, by OCSP about each certificate of "
+        f"{certs.CLIENT_CA!r}; whoever it cannot tell about is refused"
+    ) == line
+    config["client_ca"][0] |= {"ocsp_policy": "warn", "ocsp_check": "leaf"}
+    (line,) = (line for line in reported(tmp_path, **config) if "OCSP" in line)
+    assert "about the client's own certificate of" in line
+    assert line.endswith("whoever it cannot tell about passes all the same")

@@ -62,6 +62,17 @@ def test_verifiers_lists_those_built_in(capsys: pytest.CaptureFixture[str]) -> N
     assert all(name in out for name in ("chain", "pin:", "san:"))
 
 
+def test_verifiers_tells_of_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what every verifier takes; and who there is, if that one is not."""
+    assert 0 == main(["verifiers", "pin"])
+    out = capsys.readouterr().out
+    assert "pin:sha256=HEX" in out
+    assert "on_error" in out
+    assert "san:" not in out
+    assert 1 == main(["verifiers", "pim"])
+    assert "there is no verifier 'pim'; there is" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["chekc"], ["check"], ["check", "a", "b"], ["service-token", "--days", "x"]]
 )

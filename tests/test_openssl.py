@@ -8,14 +8,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from OpenSSL import SSL, crypto
 from twisted.logger import LogEvent, globalLogPublisher
 
 from mtlsedge.openssl import (
     NO_AUTO_CHAIN,
+    RECORD,
+    agreement,
+    ask_without_verifying,
     on_server_name,
+    peer_certificates,
     require_client_purpose,
+    shake_hands,
     verify_error_text,
     was_resumed,
 )
@@ -233,3 +238,78 @@ def test_a_store_keeps_the_first_time_it_is_given() -> None:
     crypto.X509StoreContext(store, leaf).verify_certificate()
     store.set_time(CLIENT.x509.not_valid_after_utc + timedelta(days=1))
     crypto.X509StoreContext(store, leaf).verify_certificate()
+
+
+# -- a server's handshake, without pyOpenSSL's objects --------------------------------------------
+
+
+def der(issued: Issued) -> bytes:
+    return issued.x509.public_bytes(Encoding.DER)
+
+
+def shaken(issued: Issued | None = CLIENT, chain: tuple[Issued, ...] = ()) -> Any:
+    """A server connection that asked for a certificate, after the handshake."""
+    server = SSL.Connection(server_context(), None)
+    ask_without_verifying(server, SSL.VERIFY_PEER)
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    if issued is not None:
+        context.use_certificate(issued.x509)
+        context.use_privatekey(key_of(issued))
+        for link in chain:
+            context.add_extra_chain_cert(link.x509)
+    peer = SSL.Connection(context, None)
+    peer.set_connect_state()
+    shake(server, peer)
+    return server
+
+
+def test_a_handshake_says_whether_it_is_done() -> None:
+    """And that it wants to read is no exception."""
+    server, peer = SSL.Connection(server_context(), None), client()
+    server.set_accept_state()
+    assert not shake_hands(server)
+    with suppress(SSL.WantReadError):
+        peer.do_handshake()
+    server.bio_write(peer.bio_read(65536))
+    assert not shake_hands(server)
+    peer.bio_write(server.bio_read(65536))
+    with suppress(SSL.WantReadError):
+        peer.do_handshake()
+    server.bio_write(peer.bio_read(65536))
+    assert shake_hands(server)
+
+
+def test_a_handshake_that_fails_raises_what_pyopenssl_would() -> None:
+    """With OpenSSL's words for it."""
+    server = SSL.Connection(server_context(), None)
+    server.set_accept_state()
+    server.bio_write(b"GET / HTTP/1.1\r\n\r\n")
+    with pytest.raises(SSL.Error, match="http request"):
+        shake_hands(server)
+
+
+def test_certificates_come_as_they_were_sent() -> None:
+    """The leaf apart; byte for byte what pyOpenSSL finds, however large, time and again."""
+    large = ROOT.issue_client("large", [f"n{number}.example" for number in range(3000)])
+    for leaf in (CLIENT, large, CLIENT):
+        server = shaken(leaf, (SERVER, large))
+        assert (der(leaf), [der(SERVER), der(large)]) == peer_certificates(server)
+        found = server.get_peer_certificate()
+        assert found is not None
+        assert der(leaf) == crypto.dump_certificate(crypto.FILETYPE_ASN1, found)
+    assert len(der(large)) > 2 * RECORD
+    assert (der(CLIENT), []) == peer_certificates(shaken())
+    assert (None, []) == peer_certificates(shaken(None))
+
+
+def test_what_was_agreed_on_is_the_same_where_all_of_it_is() -> None:
+    """It is a key for what pyOpenSSL says in words."""
+    one, other = shaken(), shaken(None)
+    assert agreement(one) == agreement(other)
+    assert hash(agreement(one)) == hash(agreement(other))
+    assert agreement(one)[2].decode() == one.get_group_name()
+    context = server_context()
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    old = SSL.Connection(context, None)
+    shake(old, client())
+    assert agreement(one)[:2] != agreement(old)[:2]

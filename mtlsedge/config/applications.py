@@ -12,7 +12,7 @@ from mtlsedge.config.clients import Unique
 from mtlsedge.config.network import host_pattern
 from mtlsedge.config.reader import Place, Table, Wrong, meant, show
 from mtlsedge.config.rules import Scope, read_rule_set
-from mtlsedge.config.values import choice, duration, many, text, visible
+from mtlsedge.config.values import boolean, choice, duration, many, text, visible
 from mtlsedge.errors import BadTarget
 from mtlsedge.model import Application, DecisionWord, Domain, Policy
 from mtlsedge.names import wildcard_of
@@ -54,6 +54,8 @@ class ApplicationReader:
         policies = table.each("policy", lambda child: self._policy(child, policy_name))
         if not policies:
             table.at("policy").warn("is missing: the application refuses everybody")
+        elif all(policy.shadow for policy in policies):
+            table.at("policy").warn("has nothing but shadows: the application refuses everybody")
         return Application(
             name=name,
             domains=domains,
@@ -73,6 +75,7 @@ class ApplicationReader:
             name=table.need("name", name, "", "logs call the policy by it"),
             decision=table.need("decision", choice(_DECISIONS), _DECISIONS["block"], remedy),
             rules=read_rule_set(table, self._scope),
+            shadow=table.take("shadow", boolean, False),
         )
 
     def _domain(self, value: object, place: Place) -> Domain:

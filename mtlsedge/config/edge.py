@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from mtlsedge.config.network import HTTP3_KEYS, address_and_port, host_name, listen, protocol
 from mtlsedge.config.reader import Convert, Place, Table, Wrong
@@ -21,6 +22,8 @@ _LIMITS: Mapping[str, Convert[int]] = {
     "request_headers": integer(1, 10_000),
     "request_body": size(0, 2**62),
     "response_head": size(256, _MOST_HEAD),
+    "min_request_rate": size(0, 2**30),
+    "min_response_rate": size(0, 2**30),
     "connections": integer(1, 10_000_000),
     "origin_connections": integer(1, 1_000_000),
     "origin_idle": integer(0, 1_000_000),
@@ -57,12 +60,21 @@ def read_edge(table: Table) -> Edge:
 
 def host_limits(table: Table, edge: Edge) -> Limits:
     """A host's ``limits``: the edge's, where it does not say otherwise."""
+    if "limits" not in table:
+        return table.take("limits", _unsaid, edge.limits)
     return table.child("limits", lambda child: _limits(child, edge.limits, _EDGE_LIMITS))
 
 
 def host_timeouts(table: Table, edge: Edge) -> Timeouts:
     """A host's ``timeouts``: the edge's, where it does not say otherwise."""
+    if "timeouts" not in table:
+        return table.take("timeouts", _unsaid, edge.timeouts)
     return table.child("timeouts", lambda child: _timeouts(child, edge.timeouts, _EDGE_TIMEOUTS))
+
+
+def _unsaid(_: object, __: Place) -> NoReturn:
+    """The conversion of a key that is not there."""
+    raise AssertionError
 
 
 def _limits(table: Table, inherited: Limits, elsewhere: Mapping[str, str]) -> Limits:

@@ -11,7 +11,15 @@ from mtlsedge.config.network import HTTP3_KEYS, host_name, host_pattern, protoco
 from mtlsedge.config.pem import ca_certificates, certificate_file
 from mtlsedge.config.reader import Place, Table, Wrong, show
 from mtlsedge.config.values import boolean, choice, many, token
-from mtlsedge.model import CertificateDialect, Edge, Host, KeyPair, Upstream, UpstreamTLS
+from mtlsedge.model import (
+    Advertising,
+    CertificateDialect,
+    Edge,
+    Host,
+    KeyPair,
+    Upstream,
+    UpstreamTLS,
+)
 
 _EMPTY = KeyPair(b"", b"")
 _UPSTREAM_TLS_KEYS = (
@@ -26,6 +34,11 @@ _HANDSHAKES: Final[Mapping[str, Literal["record", "require"]]] = {
 }
 _UNPROTECTED: Final[Mapping[str, Literal["deny", "pass"]]] = {"deny": "deny", "pass": "pass"}
 _RESUMPTION: Final[Mapping[str, Literal["off", "recheck"]]] = {"off": "off", "recheck": "recheck"}
+_ADVERTISING: Final[Mapping[str, Advertising]] = {
+    "auto": "auto",
+    "always": "always",
+    "never": "never",
+}
 _DIALECTS: Final[Mapping[str, CertificateDialect]] = {
     "cf": "cf",
     "rfc9440": "rfc9440",
@@ -54,9 +67,11 @@ class HostReader:
             handshake=table.take("handshake", choice(_HANDSHAKES), _HANDSHAKES["record"]),
             unprotected=table.take("unprotected", choice(_UNPROTECTED), _UNPROTECTED["deny"]),
             resumption=table.take("resumption", choice(_RESUMPTION), _RESUMPTION["off"]),
+            advertise_cas=table.take("advertise_cas", choice(_ADVERTISING), _ADVERTISING["auto"]),
             forward_certificate=frozenset(
                 table.take("forward_certificate", many(choice(_DIALECTS), empty=True), ())
             ),
+            forward_attributes=table.take("forward_attributes", many(_attribute, empty=True), ()),
             preserve_host=table.take("preserve_host", boolean, True),
             upgrades=table.take("upgrades", many(_upgrade, empty=True), ("*",)),
             limits=host_limits(table, self._edge),
@@ -136,6 +151,14 @@ def _upstream_ca(value: object, place: Place) -> bytes:
     content = certificate_file(value, place)
     judgement.warn_of_end(place, ca_certificates(content), content)
     return content.data
+
+
+def _attribute(value: object, place: Place) -> str:
+    """The name of an attribute, which becomes a part of a header's."""
+    word = token(value, place)
+    if not word.replace("-", "").replace("_", "").isalnum():
+        raise Wrong(f"{show(word)} goes into a header's name; use letters, digits, '-' and '_'")
+    return word
 
 
 def _upgrade(value: object, place: Place) -> str:

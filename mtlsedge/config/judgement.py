@@ -7,6 +7,7 @@ end that is near, a name that is not covered, a key that others can read) is a w
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -57,6 +58,17 @@ def client_ca_bundle(place: Place, bundle: Iterable[x509.Certificate], file: Fil
     warn_of_end(place, found, file)
 
 
+def crl_issuers(place: Place, found: tuple[x509.Certificate, ...], file: FileContent) -> None:
+    """Judge the certificates of those who only sign CRLs: their key usage must allow it."""
+    for number, certificate in enumerate(found, 1):
+        if not _signs_crls(certificate):
+            place.problem(
+                f"certificate {number} in {file.path} ({_subject(certificate)}) may not sign CRLs: "
+                "it lacks the key usage cRLSign; name who does"
+            )
+    warn_of_end(place, found, file)
+
+
 def crl(content: FileContent, place: Place, issuers: Iterable[x509.Certificate]) -> None:
     """Judge a CRL file; raises ``Wrong`` where none can be read from it.
 
@@ -83,12 +95,14 @@ def warn_of_end(place: Place, found: Iterable[x509.Certificate], file: FileConte
     for certificate in found:
         begins = certificate.not_valid_before_utc.timestamp()
         ends = certificate.not_valid_after_utc.timestamp()
+        if begins <= now and ends - now >= SOON:
+            continue
         who = f"{_subject(certificate)} in {file.path}"
         if now < begins:
             place.warn(f"{who} is not valid before {_date(begins)}")
         elif ends < now:
             place.warn(f"{who} expired on {_date(ends)}; renew it")
-        elif ends - now < SOON:
+        else:
             place.warn(f"{who} is about to expire, on {_date(ends)}; renew it")
 
 
@@ -121,12 +135,13 @@ def _san_patterns(leaf: x509.Certificate) -> list[str]:
         san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except Exception:  # there is none, or it cannot be read: either way it covers nothing
         return []
-    patterns = [str(address) for address in san.get_values_for_type(x509.IPAddress)]
-    for name in san.get_values_for_type(x509.DNSName):
-        try:
-            patterns.append(canonical_pattern(name))
-        except BadHostName:
-            continue
+    patterns = []
+    for name in san:
+        if isinstance(name, x509.DNSName):
+            with suppress(BadHostName):
+                patterns.append(canonical_pattern(name.value))
+        elif isinstance(name, x509.IPAddress):
+            patterns.append(str(name.value))
     return patterns
 
 
@@ -136,6 +151,16 @@ def _is_ca(certificate: x509.Certificate) -> bool:
     except Exception:  # there are none, or they cannot be read: not a CA's
         return False
     return constraints.value.ca
+
+
+def _signs_crls(certificate: x509.Certificate) -> bool:
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage)
+    except x509.ExtensionNotFound:
+        return True  # RFC 5280 §6.3.3 (f): only a usage that is stated can forbid it
+    except Exception:  # as above: what cannot be read signs nothing
+        return False
+    return usage.value.crl_sign
 
 
 def _subject(certificate: x509.Certificate) -> str:

@@ -18,7 +18,7 @@ from mtlsedge.config.network import HTTP3_KEYS
 from mtlsedge.config.reader import Loading, Place, Table
 from mtlsedge.config.rules import scope_of
 from mtlsedge.errors import ConfigurationError, Problem
-from mtlsedge.model import Configuration
+from mtlsedge.model import ADVERTISED_AT_MOST, Configuration, names_size
 from mtlsedge.names import NameTable
 
 _SPOT = re.compile(r" \(at line ([0-9]+), column ([0-9]+)\)")
@@ -27,7 +27,7 @@ _SPOT = re.compile(r" \(at line ([0-9]+), column ([0-9]+)\)")
 def load_file(
     path: Path,
     *,
-    check_verifier: Callable[[str], None],
+    check_verifier: Callable[[str, Path], str],
     now: float,
     generation: int = 1,
 ) -> Configuration:
@@ -35,7 +35,7 @@ def load_file(
 
     Args:
         path: the file; relative paths in it start at its directory.
-        check_verifier: raises ``BadVerifier`` for a verifier string that cannot stand.
+        check_verifier: ``trust.verifiers.checked_spec``, or what does as it does.
         now: seconds since the epoch, by which certificates are judged.
         generation: the number that the configuration carries.
 
@@ -55,7 +55,7 @@ def load_mapping(
     mapping: Mapping[str, object],
     base: Path,
     *,
-    check_verifier: Callable[[str], None],
+    check_verifier: Callable[[str, Path], str],
     now: float,
     generation: int = 1,
 ) -> Configuration:
@@ -103,7 +103,8 @@ def _read(root: Table, mapping: Mapping[str, object], generation: int) -> Config
     if mapping.get("host") in (None, []):
         root.at("host").problem(f"is missing; {remedy}")
     read_hosts = root.each("host", hosts.read)
-    client_cas = root.each("client_ca", ClientCAReader(hosts.claims).read)
+    ca_reader = ClientCAReader(hosts.claims)
+    client_cas = root.each("client_ca", ca_reader.read)
     groups = root.each("group", GroupReader(scope).read)
     refuse_cycles(groups, root.at("group"))
     configuration = Configuration(
@@ -119,6 +120,7 @@ def _read(root: Table, mapping: Mapping[str, object], generation: int) -> Config
     root.close()
     _check_default_host(configuration, root.at("edge").key("default_host"))
     _check_required_handshakes(configuration, root.at("host"))
+    _check_advertised_names(configuration, ca_reader.subjects, root.at("host"))
     return configuration
 
 
@@ -141,6 +143,25 @@ def _check_required_handshakes(configuration: Configuration, place: Place) -> No
             place.item(index).key("handshake").problem(
                 f"requires a certificate, and no [[client_ca]] names {', '.join(missing)} in its "
                 "hosts; name it there, or write handshake = 'record'"
+            )
+
+
+def _check_advertised_names(
+    configuration: Configuration, subjects: Mapping[str, frozenset[bytes]], place: Place
+) -> None:
+    """With more names than fit into TLS's message every handshake would fail."""
+    for index, host in enumerate(configuration.hosts):
+        if host.advertise_cas != "always":
+            continue
+        named: set[bytes] = set()
+        for ca in configuration.client_cas:
+            if not set(host.names).isdisjoint(ca.hosts):
+                named |= subjects.get(ca.name, frozenset())
+        size = names_size(named)
+        if size > ADVERTISED_AT_MOST:
+            place.item(index).key("advertise_cas").problem(
+                f"cannot be 'always': the names of its {len(named)} CAs take {size} bytes, and no "
+                f"handshake carries more than {ADVERTISED_AT_MOST}; write 'auto'"
             )
 
 

@@ -41,8 +41,10 @@ _SINGLE: Mapping[str, str] = {
     "handshake": "host.handshake",
     "unprotected": "host.unprotected",
     "resumption": "host.resumption",
+    "advertise-cas": "host.advertise_cas",
     "client-ca": "client_ca.certificate",
     "crl-policy": "client_ca.crl_policy",
+    "verifiers-match": "client_ca.verifiers_match",
     "session-duration": "application.session_duration",
 }
 # Repeatable, a list each:
@@ -51,6 +53,7 @@ _REPEATED: Mapping[str, str] = {
     "host": "host.names",
     "upstream": "host.upstream",
     "forward-certificate": "host.forward_certificate",
+    "forward-attribute": "host.forward_attributes",
     "crl": "client_ca.crl",
     "verifier": "client_ca.verifiers",
 }
@@ -63,17 +66,18 @@ _OPTION_OF = {key: f"--{option}" for option, key in {**_SINGLE, **_REPEATED}.ite
 }
 
 
-def _no_verifiers() -> None:
+def _no_verifiers(name: str = "") -> None:
     sys.stdout.write("no verifier is installed\n")
 
 
 class ServeOptions(usage.Options):
     """The options of ``twistd mtlsedge``.
 
-    Whoever wires the edge sets ``print_verifiers``, which ``--help-verifiers`` calls.
+    Whoever wires the edge sets ``print_verifiers``, which ``--help-verifiers`` calls without
+    a name, and ``--help-verifier`` with one.
     """
 
-    print_verifiers: ClassVar[Callable[[], None]] = staticmethod(_no_verifiers)
+    print_verifiers: ClassVar[Callable[..., None]] = staticmethod(_no_verifiers)
 
     synopsis = (
         "[options] --config FILE\n"
@@ -103,8 +107,15 @@ class ServeOptions(usage.Options):
         ["handshake", None, None, "'require' refuses in the handshake.  [default: record]"],
         ["unprotected", None, None, "What no application covers: deny or pass.  [default: deny]"],
         ["resumption", None, None, "TLS resumption: off or recheck.  [default: off]"],
+        [
+            "advertise-cas",
+            None,
+            None,
+            "Name the CAs to clients: auto, always, never. [default: auto]",
+        ],
         ["client-ca", None, None, "PEM file of the CA that signs clients."],
         ["crl-policy", None, None, "Where a CRL is unusable: require or warn. [default: require]"],
+        ["verifiers-match", None, None, "How many must accept: all or any.  [default: all]"],
         ["path", None, None, "Path that the rules protect.  [default: the whole host]"],
         ["session-duration", None, None, "How long a token lasts.  [default: 24h]"],
     ]
@@ -137,6 +148,10 @@ class ServeOptions(usage.Options):
         """Give origins the certificate as cf, rfc9440 or xfcc. Repeatable."""
         self._say("forward-certificate", dialect)
 
+    def opt_forward_attribute(self, name: str) -> None:
+        """Tell origins this attribute that verifiers attach. Repeatable."""
+        self._say("forward-attribute", name)
+
     def opt_include(self, rule: str) -> None:
         """Who may pass, such as certificate, common_name=device-1, ip=192.0.2.0/24, or several
         values in one rule, 'common_name=["a", "b"]'. Any of them. Repeatable."""
@@ -153,6 +168,11 @@ class ServeOptions(usage.Options):
     def opt_help_verifiers(self) -> None:
         """Show the verifiers that are installed, and exit."""
         type(self).print_verifiers()
+        raise SystemExit(0)
+
+    def opt_help_verifier(self, name: str) -> None:
+        """Show one verifier, with what every verifier takes, and exit."""
+        type(self).print_verifiers(name)
         raise SystemExit(0)
 
     def parseArgs(self, *args: str) -> None:
@@ -189,7 +209,7 @@ class ServeOptions(usage.Options):
         return self._assembled(tables)
 
     def configuration(
-        self, check_verifier: Callable[[str], None], now: float, generation: int = 1
+        self, check_verifier: Callable[[str, Path], str], now: float, generation: int = 1
     ) -> Configuration:
         """What the options mean; arguments and result as those of ``load_file``.
 
@@ -225,7 +245,7 @@ class ServeOptions(usage.Options):
         path = self["path"]
         if path is not None and not path.startswith("/"):
             raise usage.UsageError(f"--path {path!r} must begin with '/'")
-        needs_ca = given & {"crl", "crl-policy", "verifier"}
+        needs_ca = given & {"crl", "crl-policy", "verifier", "verifiers-match"}
         if needs_ca and "client-ca" not in given:
             raise usage.UsageError(f"--{min(needs_ca)} is about clients; name their --client-ca")
         if "client-ca" in given or given & set(_RULES):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import re
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -86,7 +87,7 @@ def private_key(content: FileContent) -> PrivateKey:
 
 
 def crls(content: FileContent) -> tuple[x509.CertificateRevocationList, ...]:
-    """Every CRL of a file: PEM, several too, or one in DER; at least one."""
+    """Every CRL of a file: PEM, several too, or one in DER or plain base64; at least one."""
     if not content.data.strip():
         raise Wrong(f"{content.path} is empty; write a CRL there first, even one that revokes none")
     blocks = list(_blocks(content, "X509 CRL"))
@@ -97,11 +98,8 @@ def crls(content: FileContent) -> tuple[x509.CertificateRevocationList, ...]:
         )
     if b"-----BEGIN " in content.data:
         raise Wrong(f"{content.path} is PEM and holds no X509 CRL; name the file that does")
-    if _BASE64.fullmatch(content.data):
-        raise Wrong(
-            f"{content.path} is base64 without PEM's lines, as 'cfssl gencrl' writes it; decode it "
-            "with 'base64 -d FILE > NEW'"
-        )
+    if _BASE64.fullmatch(content.data):  # as `cfssl gencrl` writes it
+        return (_parsed(_base64_crl, content.data, f"the CRL {content.path}"),)
     return (_parsed(_der_crl, content.data, f"the CRL {content.path}"),)
 
 
@@ -140,6 +138,10 @@ def _pem_crl(block: bytes) -> x509.CertificateRevocationList:
 
 def _der_crl(data: bytes) -> x509.CertificateRevocationList:
     return _touched(x509.load_der_x509_crl(data))
+
+
+def _base64_crl(data: bytes) -> x509.CertificateRevocationList:
+    return _der_crl(binascii.a2b_base64(b"".join(data.split()), strict_mode=True))
 
 
 def _touched(crl: x509.CertificateRevocationList) -> x509.CertificateRevocationList:

@@ -53,12 +53,13 @@ class Loading:
     """One reading of one configuration: where it stands, and what was found so far.
 
     ``base`` is the absolute directory that relative paths start from; ``now`` is in seconds
-    since the epoch; ``check_verifier`` raises ``BadVerifier`` for a bad verifier string.
+    since the epoch; ``check_verifier`` gives the verifier string to keep of one that was written
+    in a file of this directory, and raises ``BadVerifier`` for a bad one.
     """
 
     base: Path
     now: float
-    check_verifier: Callable[[str], None]
+    check_verifier: Callable[[str, Path], str]
     files: Files = field(default_factory=Files)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

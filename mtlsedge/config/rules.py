@@ -26,8 +26,6 @@ _LOGIN_SELECTORS = (
     *("saml", "okta", "github", "azure_ad", "gsuite", "oidc", "auth_method", "auth_context"),
 )
 _REFUSED: Mapping[str, str] = {
-    "external_evaluation": "is not available yet: rules cannot ask another service so far, and "
-    "one that is skipped would let in; take it out",
     **dict.fromkeys(_LOGIN_SELECTORS, _NEEDS_LOGIN),
     **dict.fromkeys(
         ("geo", "country", "ip_list"),
@@ -67,11 +65,18 @@ def read_rule_set(table: Table, scope: Scope) -> RuleSet:
             raise Wrong(f"is empty and matches nobody; {remedy}")
         return read(value, place)
 
-    return RuleSet(
+    found = RuleSet(
         include=table.need("include", read_some, (), remedy),
         require=table.take("require", read, ()),
         exclude=table.take("exclude", read, ()),
     )
+    if any(rule.selector == "fingerprint_sha256" for rule in found.exclude):
+        table.at("exclude").warn(
+            "names a fingerprint_sha256, and whoever has such a certificate can change its "
+            "fingerprint: an ECDSA signature can be written in two ways. Use spki_sha256 or "
+            "serial, or revoke it in a CRL"
+        )
+    return found
 
 
 def _rules(value: object, place: Place, scope: Scope) -> tuple[Rule, ...]:
@@ -140,6 +145,37 @@ def _method(value: object, place: Place) -> str:
     return token(value, place).upper()
 
 
+def _attribute(value: object, place: Place) -> str:
+    word = text(value, place)
+    name, equals, said = word.partition("=")
+    if not (equals and name.strip() and said):
+        raise Wrong(f"{show(word)} is not NAME=VALUE, such as department=radiology")
+    return word
+
+
+def _external_evaluation(selector: str, value: object, place: Place, _: Scope) -> Rule:
+    """Cloudflare's selector; a verifier does the work, and reads what it is told."""
+    if not isinstance(value, Mapping):
+        raise Wrong(
+            f"must be a table, {{ evaluate_url = '...', keys_url = '...' }}, and is {kind(value)}"
+        )
+    said = []
+    for key, one in value.items():
+        if key not in _EVALUATION_KEYS:
+            raise Wrong(f"holds {show(key)}, which is not a key; {meant(key, _EVALUATION_KEYS)}")
+        try:
+            plain = text(one, place)
+        except Wrong as wrong:
+            raise Wrong(f"holds {key}, which {wrong}") from wrong
+        escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
+        said.append(f'{key}="{escaped}"')
+    return Rule(selector, (verifier(f"external:{','.join(said)}", place),))
+
+
+_EVALUATION_KEYS = frozenset(
+    ("evaluate_url", "keys_url", "ca", "timeout", "on_error", "concurrency", "queue")
+)
+
 _SELECTORS: Mapping[str, Reading] = {
     "certificate": _flag,
     "everyone": _flag,
@@ -158,6 +194,8 @@ _SELECTORS: Mapping[str, Reading] = {
     "spki_sha256": _strings(hexadecimal(64)),
     "method": _strings(_method),
     "verifier": _strings(verifier),
+    "external_evaluation": _external_evaluation,
+    "attribute": _strings(_attribute),
     "group": _reference(lambda scope: scope.groups, "group"),
     "service_token": _reference(lambda scope: scope.service_tokens, "service_token"),
     "client_ca": _reference(lambda scope: scope.client_cas, "client_ca"),

@@ -41,9 +41,13 @@ def text(value: object, _: Place) -> str:
         raise Wrong("is empty; leave the key out, or give it a value")
     if len(value) > _LONGEST_TEXT:
         raise Wrong(f"is longer than {_LONGEST_TEXT} characters")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
+    if not value.isprintable() and any(map(_controls, value)):
         raise Wrong(f"{show(value)} holds a control character; take it out")
     return value
+
+
+def _controls(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs")
 
 
 def name(value: object, place: Place) -> str:
@@ -180,15 +184,14 @@ def path(value: object, place: Place) -> Path:
 
 
 def verifier(value: object, place: Place) -> str:
-    """A verifier string that its factory accepts."""
+    """A verifier string that its factory accepts, with its files' paths made absolute."""
     spec = text(value, place)
     try:
-        place.loading.check_verifier(spec)
+        return place.loading.check_verifier(spec, place.loading.base)
     except BadVerifier as error:
         raise Wrong(f"{show(spec)} is not a verifier: {error}") from error
     except Exception as error:  # third parties write factories; a broken one must not start
         raise Wrong(f"{show(spec)}: its plugin failed with {type(error).__name__}") from error
-    return spec
 
 
 def many(convert: Convert[T], *, empty: bool = False) -> Convert[tuple[T, ...]]:

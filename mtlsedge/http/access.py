@@ -100,6 +100,18 @@ class AccessTokens:
             )
         ]
 
+    def still_valid(
+        self,
+        texts: Sequence[str],
+        application: CompiledApplication,
+        server_name: str,
+        holder: Holder,
+    ) -> bool:
+        """Whether ``valid_cookies`` would find all of these again."""
+        iss, aud = issuer_of(server_name), application.aud
+        thumbprint, name = holder.thumbprint, holder.common_name
+        return all(self._issuer.accepts(text, aud, iss, thumbprint, name) for text in texts)
+
 
 def issuer_of(server_name: str) -> str:
     """The ``iss`` of tokens: where ``/cdn-cgi/access/certs`` is."""

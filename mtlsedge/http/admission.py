@@ -5,17 +5,30 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mtlsedge.http.access import AccessSession, Holder
-from mtlsedge.http.site import Caller, remember
+from mtlsedge.http.messages import RequestHead
+from mtlsedge.http.origin_request import upgrade_for_origin
+from mtlsedge.http.passage import Passage, keep
+from mtlsedge.http.site import Caller, Verdicts, remember
+from mtlsedge.identity import Verdict
 from mtlsedge.policy.application import CompiledApplication
+from mtlsedge.policy.question import Decision
+from mtlsedge.target import Target
+
+_log = Logger()
 
 
 def ask_verifiers(
     application: CompiledApplication | None, caller: Caller, host: str
 ) -> Deferred[Any] | None:
-    """Fill ``caller.verdicts`` with what the application's rules need; None when they are there."""
+    """Fill ``caller.verdicts`` with what the application's rules need; None when they are there.
+
+    A verdict is asked for anew once its time is over, and one that has none for each request.
+    """
     chain, judge = caller.identity.chain, caller.site.judge
     if application is None or not application.verifiers:
         return None
@@ -23,16 +36,59 @@ def ask_verifiers(
         return None
     verdicts = caller.verdicts.get(host)
     if verdicts is None:
-        verdicts = remember(caller.verdicts, host, {})
+        verdicts = remember(caller.verdicts, host, Verdicts())
+    now = caller.front.now()
+    if not verdicts.since <= now < verdicts.until:
+        # What was decided rests on them.
+        verdicts.clear()
+        caller.decisions.clear()
+        caller.passages.clear()
     waiting: list[Deferred[None]] = []
     for spec in application.verifiers:
         if spec not in verdicts:
             verdict = judge.judge(spec, chain, host)
             if isinstance(verdict, Deferred):
-                waiting.append(verdict.addCallback(partial(verdicts.__setitem__, spec)))
+                waiting.append(verdict.addCallback(partial(_keep, verdicts, spec, caller)))
             else:
-                verdicts[spec] = verdict
+                verdicts.keep(spec, verdict, now)
     return gatherResults(waiting, consumeErrors=True) if waiting else None
+
+
+def _keep(verdicts: Verdicts, spec: str, caller: Caller, verdict: Verdict) -> None:
+    verdicts.keep(spec, verdict, caller.front.now())
+
+
+def in_any_case(waiting: Deferred[Any]) -> Deferred[Any]:
+    """The same, but it also fires when it is cancelled: what no verifier said counts as a no."""
+    return waiting.addErrback(_unheard)
+
+
+def _unheard(failure: Failure) -> None:
+    if not failure.check(CancelledError, FirstError):
+        _log.failure("a verifier could not be asked; that is a no", failure)
+
+
+def let_through(
+    head: RequestHead, target: Target, decision: Decision, caller: Caller, service_token: str
+) -> Passage:
+    """What goes to the origin with a request that a decision admits.
+
+    ``service_token`` is the name of the one that the request proved, or "".
+    """
+    application, session, good_cookies = decision.application, None, list[str]()
+    if application is not None and decision.word != "bypass":
+        client_id = head.client_id if service_token else ""
+        session = open_session(application, caller, target.host, client_id)
+        if head.cookies:
+            good_cookies = caller.site.tokens.valid_cookies(
+                head.cookies, application, target.host, session.holder
+            )
+    upgrade = upgrade_for_origin(head, caller.site.host.upgrades)
+    now = caller.front.now()
+    passage = Passage(head, target, decision, session, good_cookies, upgrade, now)
+    if head.raw:
+        keep(caller, head.raw, passage)
+    return passage
 
 
 def open_session(

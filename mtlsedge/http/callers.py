@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from socket import inet_aton
 from typing import Any
@@ -9,34 +10,95 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from mtlsedge.http.forwarding import certificate_headers
-from mtlsedge.http.messages import render
-from mtlsedge.http.site import Caller, Front, Site
+from mtlsedge.http.messages import Refuse, render
+from mtlsedge.http.site import Acquaintance, Caller, Front, Site
 from mtlsedge.identity import ANONYMOUS, Identity
 from mtlsedge.ops.accesslog import certificate_fragment, client_fragment, tls_fragment
 
+_MOST_KNOWN = 512  # clients, of all hosts
+_tls_log = lru_cache(maxsize=256)(tls_fragment)
+
 
 def meet(front: Front, site: Site, transport: Any, identity: Identity) -> Caller:
-    """The caller on a connection; whatever can be rendered once is rendered now."""
+    """The caller on a connection, of whom much may be known from an earlier one."""
     facts = transport.facts
-    peer, here = transport.getPeer(), transport.getHost()
-    forwarded = certificate_headers(identity, site.host.forward_certificate, site.server_uri)
+    address, number = transport.client[:2]
+    name, port = transport.server_name, transport.local_port
+    # What an entry holds has its `id` to itself for as long as the entry is there.
+    key = (id(site), id(identity), name, address, port)
+    known = front.acquaintances.get(key)
+    if known is None:
+        known = _acquaint(site, identity, address)
+        front.seen(identity, name or site.host.name)
+        # Any other identity is made anew for each connection, and nobody would find it again.
+        if identity.verified or identity is ANONYMOUS:
+            if len(front.acquaintances) >= _MOST_KNOWN:
+                front.acquaintances.clear()
+            front.acquaintances[key] = known
     return Caller(
         site=site,
         front=front,
-        server_name=transport.server_name,
-        address=peer.host,
-        ip=_parsed(peer.host),
-        port=here.port,
+        server_name=name,
+        address=address,
+        ip=known.ip,
+        port=port,
         identity=identity,
-        headers=render(forwarded),
-        client_log=client_fragment(peer.host, peer.port),
-        certificate_log=certificate_fragment(identity),
-        tls_log=tls_fragment(facts.version, facts.cipher, facts.group, facts.resumed),
+        headers=known.headers,
+        client_log=client_fragment(address, number),
+        certificate_log=known.certificate_log,
+        tls_log=_tls_log(facts.version, facts.cipher, facts.group, facts.resumed),
+        sessions=known.sessions,
+        passages=known.passages,
     )
 
 
-def judge_again(caller: Caller, site: Site) -> Identity | None:
-    """Who a caller is to another configuration's site; None where that cannot be said at once.
+def _acquaint(site: Site, identity: Identity, address: str) -> Acquaintance:
+    forwarded = certificate_headers(identity, site.host.forward_certificate, site.server_uri)
+    return Acquaintance(
+        site, identity, _parsed(address), render(forwarded), certificate_fragment(identity)
+    )
+
+
+def meet_again(caller: Caller, front: Front, transport: Any) -> Caller | Refuse:
+    """The caller as another configuration sees it, or why it cannot serve this connection.
+
+    The certificate is judged anew, by the new CAs.
+    """
+    site = front.site_of(caller.server_name)
+    if site is None:
+        return _homeless()
+    answer = _judge_again(caller, site)
+    if isinstance(answer, Identity):
+        return _admit(front, site, answer, transport)
+    answer.addErrback(lambda _: None)  # nobody is left to hear that it was cancelled
+    answer.cancel()
+    return Refuse(503, "overloaded", "its verifiers answer a new connection only")
+
+
+async def greet_again(caller: Caller, front: Front, transport: Any) -> Caller | Refuse:
+    """The same for whoever has the time to wait for verifiers."""
+    site = front.site_of(caller.server_name)
+    if site is None:
+        return _homeless()
+    answer = _judge_again(caller, site)
+    identity = answer if isinstance(answer, Identity) else await answer
+    return _admit(front, site, identity, transport)
+
+
+def _homeless() -> Refuse:
+    return Refuse(421, "misdirected", "the host is served no more", close=True)
+
+
+def _admit(front: Front, site: Site, identity: Identity, transport: Any) -> Caller | Refuse:
+    if site.host.handshake == "require" and not identity.verified:
+        # In a new handshake this client would not come so far.
+        detail = identity.detail or "the host has come to require a certificate"
+        return Refuse(403, identity.reason.value, detail)
+    return meet(front, site, transport, identity)
+
+
+def _judge_again(caller: Caller, site: Site) -> Identity | Deferred[Identity]:
+    """Who a caller is to another configuration's site.
 
     Nothing of the earlier judgement counts, only what the client proved to hold the key of.
     """
@@ -47,11 +109,7 @@ def judge_again(caller: Caller, site: Site) -> Identity | None:
     answer: Identity | Deferred[Identity] = site.judge.settle(
         chain.leaf.der, sent, caller.server_name
     )
-    if isinstance(answer, Identity):
-        return answer
-    answer.addErrback(lambda _: None)  # nobody is left to hear that it was cancelled
-    answer.cancel()
-    return None
+    return answer
 
 
 def _parsed(address: str) -> IPv4Address | IPv6Address:

@@ -16,6 +16,9 @@ class Downstream(Protocol):
     def send_head(self, head: ResponseHead, extra: bytes, *, close: bool) -> None:
         """Begin the answer; ``extra`` are header lines of the edge's own."""
 
+    def send_answer(self, head: ResponseHead, extra: bytes, body: bytes, *, close: bool) -> None:
+        """A whole answer; ``body`` is as long as the head says."""
+
     def send_body(self, data: bytes) -> None:
         """More of the answer's body."""
 

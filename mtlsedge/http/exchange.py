@@ -12,18 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
+from math import inf
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from mtlsedge.http import wellknown
-from mtlsedge.http.access import AccessSession
-from mtlsedge.http.admission import ask_verifiers, open_session
+from mtlsedge.http.admission import ask_verifiers, in_any_case, let_through
 from mtlsedge.http.downstream import Downstream
-from mtlsedge.http.messages import Headers, Refuse, RequestHead, ResponseHead
+from mtlsedge.http.messages import Headers, Refuse, RequestHead, ResponseHead, own_answer
 from mtlsedge.http.origin_connection import OriginConnection
-from mtlsedge.http.origin_request import render_request, switched_properly, upgrade_for_origin
+from mtlsedge.http.origin_request import switched_properly
+from mtlsedge.http.passage import Passage
 from mtlsedge.http.record import Record
 from mtlsedge.http.refusals import refusal
 from mtlsedge.http.ruling import decide, denial, find_route, proved_service_token
@@ -46,6 +47,11 @@ class _Stage(Enum):
     DONE = auto()
 
 
+# An enumeration's look-up is slow.
+_DECIDING, _ACQUIRING, _FORWARDING = _Stage.DECIDING, _Stage.ACQUIRING, _Stage.FORWARDING
+_TUNNEL, _DONE = _Stage.TUNNEL, _Stage.DONE
+
+
 class Exchange:
     """One request and its answer."""
 
@@ -53,16 +59,13 @@ class Exchange:
         "_answer_begun",
         "_attempts",
         "_body_begun",
-        "_body_limit",
         "_caller",
         "_connection",
         "_downstream",
-        "_good_cookies",
+        "_passage",
         "_request_ended",
-        "_session",
         "_stage",
-        "_target",
-        "_upgrade",
+        "_waiting",
         "head",
         "record",
     )
@@ -72,15 +75,12 @@ class Exchange:
         self._downstream = downstream
         self._caller = caller
         self.head = head
-        self._stage = _Stage.DECIDING
-        self._target: Target | None = None
-        self._session: AccessSession | None = None
-        self._good_cookies: list[str] = []
+        self._stage = _DECIDING
+        self._waiting: Deferred[Any] | None = None  # for verifiers
+        self._passage: Passage | None = None
         self._connection: OriginConnection | None = None
-        self._upgrade = b""
         self._attempts = 0
         self._body_begun = False  # some of it may have reached an origin
-        self._body_limit = caller.site.host.limits.request_body
         self._request_ended = False
         self._answer_begun = False
 
@@ -92,39 +92,46 @@ class Exchange:
             self._downstream.hold_request()
         self._attempt(self._decide)
 
+    def begin_like(self, passage: Passage) -> None:
+        """Begin as one that was let through just now did: it was asked for the very same."""
+        self._request_ended = True
+        try:
+            self._go(passage)
+        except Exception as error:
+            self._fail(error)
+
     def _attempt(self, step: Callable[..., None], *args: Any) -> None:
         """Take a step; whatever goes wrong in it, the request is refused."""
         try:
             step(*args)
-        except Refuse as refuse:
-            self.refuse(refuse)
-        except Exception:
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, Refuse):
             _log.failure("an exchange failed; it is refused")
-            self.refuse(Refuse(500, "internal", "an error inside the edge", close=True))
+            error = Refuse(500, "internal", "an error inside the edge", close=True)
+        self.refuse(error)
 
     def _decide(self) -> None:
         route = find_route(self.head, self._caller)
-        target = self._target = self.record.target = route.target
+        target = self.record.target = route.target
         own = wellknown.answer(target, self.head, self._caller)
         if own is not None:
-            self._answer_directly(*own)
+            self.record.reason = "answered by the edge"
+            self._send_own(*own, close=False)
             return
         application = route.application
         waiting = ask_verifiers(application, self._caller, target.host)
         if waiting is None:
             self._rule(target, application)
             return
-        waiting.addCallback(lambda _: self._rule_later(target, application))
-        waiting.addErrback(self._judging_failed)
+        self._waiting = in_any_case(waiting)
+        self._waiting.addCallback(lambda _: self._rule_later(target, application))
 
     def _rule_later(self, target: Target, application: CompiledApplication | None) -> None:
-        if self._stage is _Stage.DECIDING:
+        if self._waiting is not None:
             self._attempt(self._rule, target, application)
-
-    def _judging_failed(self, failure: Failure) -> None:
-        _log.failure("judging a request failed; it is refused", failure)
-        if self._stage is _Stage.DECIDING:
-            self.refuse(Refuse(403, "policy_denied", "a verifier could not be asked"))
 
     def _rule(self, target: Target, application: CompiledApplication | None) -> None:
         head, caller = self.head, self._caller
@@ -132,59 +139,47 @@ class Exchange:
         decision = self.record.decision = decide(target, application, caller, service_token)
         if not decision.admitted:
             raise denial(decision, caller, head, service_token)
-        if self._body_limit and (head.length or 0) > self._body_limit:
+        if (head.length or 0) > (caller.site.host.limits.request_body or inf):
             raise Refuse(413, "too_large", "the request body is too large")
-        if application is not None and decision.word != "bypass":
-            client_id = head.client_id if service_token else ""
-            session = open_session(application, caller, target.host, client_id)
-            self._session = session
-            if head.cookies:
-                self._good_cookies = caller.site.tokens.valid_cookies(
-                    head.cookies, application, target.host, session.holder
-                )
-        self._upgrade = upgrade_for_origin(head, caller.site.host.upgrades)
-        self._stage = _Stage.ACQUIRING
+        self._go(let_through(head, target, decision, caller, service_token))
+
+    def _go(self, passage: Passage) -> None:
+        record = self.record
+        self._passage = record.passage = passage
+        record.target, record.decision = passage.target, passage.decision
+        self._stage = _ACQUIRING
         self._acquire(fresh=False)
 
     # -- answering by ourselves ------------------------------------------------------------
 
     def refuse(self, refuse: Refuse) -> None:
         """Answer with a refusal, or cut the answer that was begun already."""
-        if self._stage is _Stage.DONE:
+        if self._stage is _DONE:
             return
-        self.record.reason = refuse.detail
+        self.record.refused(refuse)
         self._drop_origin()
         if self._answer_begun:
             self.record.status = self.record.status or refuse.status
             self._downstream.abort()
             self._finish(close=True)
             return
-        host = self._target.host if self._target is not None else ""
+        target = self.record.target
+        host = target.host if target is not None else ""
         page = refusal(
             refuse.status, refuse.reason, self.record.request_id, self.head.find(b"accept"), host
         )
         self._send_own(refuse.status, page.headers, page.body, close=refuse.close)
-
-    def _answer_directly(self, status: int, headers: Headers, body: bytes) -> None:
-        self.record.reason = "answered by the edge"
-        self._send_own(status, headers, body, close=False)
 
     def _send_own(
         self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, close: bool
     ) -> None:
         # A body that nobody will read leaves the next request's beginning unknown.
         close = close or (self.head.has_body and not self._request_ended)
-        framed = [field for field in headers if field[0].lower() != b"content-length"]
-        head = ResponseHead(status, b"", framed, len(body))
-        if self.head.method == "HEAD":
-            head.length, head.declared, body = 0, b"%d" % len(body), b""
+        head, body = own_answer(self.head.method, status, headers, body)
         self.record.status = status
+        self.record.bytes_out += len(body)
         self._answer_begun = True
-        self._downstream.send_head(head, b"", close=close)
-        if body:
-            self.record.bytes_out += len(body)
-            self._downstream.send_body(body)
-        self._downstream.end([])
+        self._downstream.send_answer(head, b"", body, close=close)
         self._finish(close=close)
 
     # -- forwarding ------------------------------------------------------------------------
@@ -192,42 +187,37 @@ class Exchange:
     @property
     def still_waiting(self) -> bool:
         """Whether a connection to an origin is still wanted."""
-        return self._stage is _Stage.ACQUIRING
+        return self._stage is _ACQUIRING
 
     def _acquire(self, *, fresh: bool) -> None:
         self._attempts += 1
-        self._caller.site.origins.acquire(self, fresh=fresh)
+        origins = self._caller.site.origins
+        connection = None if fresh else origins.take_idle()
+        if connection is not None:
+            self.origin_ready(connection)
+        else:
+            origins.acquire(self, fresh=fresh)
 
     def origin_ready(self, connection: OriginConnection) -> None:
         """An origin listens: ask."""
-        self._stage = _Stage.FORWARDING
+        self._stage = _FORWARDING
         self._connection = connection
-        self._attempt(self._ask, connection)
+        try:
+            self._ask(connection)
+        except Exception as error:
+            self._fail(error)
 
     def _ask(self, connection: OriginConnection) -> None:
-        head, caller, target = self.head, self._caller, self._target
-        assert target is not None
-        self.record.origin_asked(connection.origin.name)
-        host = connection.origin.authority
-        if caller.site.host.preserve_host:
-            host = head.host or target.host.encode("ascii")
-        request = render_request(
-            head,
-            target,
-            caller,
-            host=host,
-            request_id=self.record.request_id.encode("ascii"),
-            session=self._session,
-            good_cookies=self._good_cookies,
-            upgrade=self._upgrade,
-        )
-        connection.ask(
-            self, head.method, request, chunked=head.length is None, upgrade=bool(self._upgrade)
-        )
-        if head.has_body:
-            self._downstream.resume_request()
-        else:
-            connection.end_body([])
+        head, passage, origin = self.head, self._passage, connection.origin
+        assert passage is not None
+        self.record.origin_asked(origin.name)
+        request = passage.request(self._caller, origin.authority, self.record.request_id)
+        upgrade = bool(passage.upgrade)
+        if head.length == 0:
+            connection.ask_whole(self, head.method, request, upgrade=upgrade)
+            return
+        connection.ask(self, head.method, request, chunked=head.length is None, upgrade=upgrade)
+        self._downstream.resume_request()
 
     def origin_unavailable(self, status: int, reason: str, detail: str) -> None:
         """No origin could be reached."""
@@ -236,14 +226,14 @@ class Exchange:
     def origin_lost(self, detail: str, *, slow: bool = False, answered: bool = False) -> None:
         """The origin went away, or was too slow, before its answer ended."""
         self._connection = None
-        if self._stage is _Stage.TUNNEL:
+        if self._stage is _TUNNEL:
             self._finish(close=True)
         elif slow:
             self.refuse(Refuse(504, "origin_timeout", detail))
         elif not answered and self._may_retry():
             if self.head.has_body:
                 self._downstream.hold_request()
-            self._stage = _Stage.ACQUIRING
+            self._stage = _ACQUIRING
             self._acquire(fresh=True)
         else:
             self.refuse(Refuse(502, "origin_unreachable", detail))
@@ -259,7 +249,7 @@ class Exchange:
         self.record.bytes_in += len(data)
         if self._connection is None:
             return  # it was refused; what still comes is nobody's
-        if self._body_limit and self.record.bytes_in > self._body_limit:
+        if self.record.bytes_in > (self._caller.site.host.limits.request_body or inf):
             self.refuse(Refuse(413, "too_large", "the request body is too large", close=True))
             return
         self._body_begun = True
@@ -274,12 +264,12 @@ class Exchange:
 
     def origin_full(self) -> None:
         """The origin is slower than the client."""
-        if self._stage is _Stage.TUNNEL or not self._request_ended:
+        if self._stage is _TUNNEL or not self._request_ended:
             self._downstream.hold_request()
 
     def origin_drained(self) -> None:
         """The origin caught up."""
-        if self._stage is _Stage.TUNNEL or not self._request_ended:
+        if self._stage is _TUNNEL or not self._request_ended:
             self._downstream.resume_request()
 
     # -- the answer ------------------------------------------------------------------------
@@ -296,11 +286,17 @@ class Exchange:
         if head.status == 101:
             self._switch(head)
             return
-        extra = b""
-        if self._session is not None and not self._good_cookies:
-            extra = self._session.set_cookie
+        extra = self._passage.set_cookie if self._passage is not None else b""
         self._answer_begun = True
         self._downstream.send_head(head, extra, close=not self._request_ended)
+
+    def origin_answer(self, head: ResponseHead, body: bytes) -> None:
+        """The origin's whole answer came at once."""
+        self.record.answered(head.status, len(body))
+        extra = self._passage.set_cookie if self._passage is not None else b""
+        self._answer_begun = True
+        self._downstream.send_answer(head, extra, body, close=not self._request_ended)
+        self._answered()
 
     def origin_body(self, data: bytes) -> None:
         """More of the answer."""
@@ -310,6 +306,9 @@ class Exchange:
     def origin_complete(self, trailers: Headers) -> None:
         """The answer has ended."""
         self._downstream.end(trailers)
+        self._answered()
+
+    def _answered(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.release()
@@ -317,7 +316,7 @@ class Exchange:
 
     def origin_turn_over(self) -> None:
         """Everything that came at once was told."""
-        if self._stage is not _Stage.DONE:
+        if self._stage is not _DONE:
             self._downstream.flush()
 
     def answer_full(self) -> None:
@@ -335,10 +334,11 @@ class Exchange:
     def _switch(self, head: ResponseHead) -> None:
         """Only the origin's 101 makes a tunnel (invariant 7)."""
         connection = self._connection
-        if connection is None or not switched_properly(head.upgrade, self._upgrade):
+        asked = self._passage.upgrade if self._passage is not None else b""
+        if connection is None or not switched_properly(head.upgrade, asked):
             self.refuse(Refuse(502, "origin_unreachable", "a 101 to another protocol"))
             return
-        self._stage = _Stage.TUNNEL
+        self._stage = _TUNNEL
         self._answer_begun = True
         self.record.event = "tunnel"
         early = self._downstream.tunnel(head)
@@ -361,36 +361,39 @@ class Exchange:
 
     # -- the end ---------------------------------------------------------------------------
 
-    def cut(self, detail: str) -> None:
-        """End this exchange now, whatever it was doing."""
-        self.refuse(Refuse(403, "policy_denied", detail, close=True))
+    def cut(self, refuse: Refuse) -> None:
+        """End this exchange now, whatever it was doing: what let it begin holds no more."""
+        self.record.event = "cut"
+        refuse.close = True
+        self.refuse(refuse)
 
     def client_lost(self, detail: str = "the client went away") -> None:
         """The client went away. What it had of an answer keeps that answer's status."""
-        if self._stage is _Stage.DONE:
+        if self._stage is _DONE:
             return
-        if self._stage is not _Stage.TUNNEL:
+        if self._stage is not _TUNNEL:
             self.record.status = self.record.status or _CLIENT_GONE
             self.record.reason = self.record.reason or detail
         self._drop_origin()
-        self._finish_quietly()
+        self._stage = _DONE
+        self.record.write()
 
     def _drop_origin(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
         connection, self._connection = self._connection, None
-        if self._stage is _Stage.ACQUIRING:
+        if self._stage is _ACQUIRING:
             self._caller.site.origins.leave(self)
         elif connection is None:
             return
-        elif self._stage is _Stage.TUNNEL:
+        elif self._stage is _TUNNEL:
             connection.close()
         else:
             connection.abandon()
 
     def _finish(self, *, close: bool) -> None:
-        self._finish_quietly()
-        self._downstream.finished(close=close)
-
-    def _finish_quietly(self) -> None:
-        if self._stage is not _Stage.DONE:
-            self._stage = _Stage.DONE
+        if self._stage is not _DONE:
+            self._stage = _DONE
             self.record.write()
+        self._downstream.finished(close=close)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -65,6 +65,7 @@ _LONGEST_NAME = 2048
 
 _DNS_NAME = re.compile(r"(?:\*\.)?[A-Za-z0-9_.-]{1,253}\Z")
 _UNSAFE_IN_URI = re.compile(r"[^!#-\[\]-~]")  # all but visible ASCII; also the quote and "\"
+_UNSAFE_IN_VALUE = re.compile(r"[^ -$&-~]")  # all but visible ASCII and blanks; also "%"
 _DN_PIECE = re.compile(r"\\[0-9A-Fa-f]{2}|\\(?P<escaped>.)|(?P<bare>[^ !#-:<-\[\]-~])", re.DOTALL)
 
 
@@ -88,6 +89,23 @@ def certificate_headers(
         for dialect in sorted(set(dialects)):
             headers += _of_dialect(dialect, identity.chain, server_uri)
     return tuple(headers)
+
+
+def attribute_lines(found: Iterable[Mapping[str, str]], names: Iterable[str]) -> bytes:
+    """The header lines that tell an origin what accepting verifiers attached.
+
+    ``Cf-Cert-Attribute-`` and the name; of several values the first. What is not visible ASCII
+    or a blank, and ``%`` itself, is percent-encoded UTF-8.
+    """
+    lines = []
+    everything = tuple(found)
+    for name in names:
+        value = next((each[name] for each in everything if name in each), None)
+        if value is not None and len(value) <= _LONGEST_NAME:
+            field = name.replace("_", "-").title()
+            safe = _UNSAFE_IN_VALUE.sub(_percent, value.strip())
+            lines.append(f"Cf-Cert-Attribute-{field}: {safe}\r\n")
+    return "".join(lines).encode("ascii")
 
 
 def _of_dialect(

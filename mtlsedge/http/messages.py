@@ -53,6 +53,7 @@ class RequestHead:
         trailers: it understands trailers (``TE: trailers``).
         client_id, client_secret: the service token's credentials.
         cookies: values of the Cookie fields.
+        raw: all its bytes, where it is plain; else b"".
     """
 
     method: str
@@ -70,6 +71,7 @@ class RequestHead:
     client_secret: str = ""
     cookies: list[bytes] = field(default_factory=list)
     _lines: bytes | None = None
+    raw: bytes = b""
 
     @property
     def lines(self) -> bytes:
@@ -78,7 +80,7 @@ class RequestHead:
             self._lines = render(self.headers)
         return self._lines
 
-    def again(self, method: str, target: bytes) -> RequestHead:
+    def again(self, method: str, target: bytes, raw: bytes) -> RequestHead:
         """The same fields below another request line; nobody changes fields once they are read."""
         return RequestHead(
             method,
@@ -96,6 +98,7 @@ class RequestHead:
             self.client_secret,
             self.cookies,
             self.lines,
+            raw,
         )
 
     @property
@@ -125,6 +128,7 @@ class ResponseHead:
     reusable: bool = True  # the origin's connection may carry another request
     upgrade: bytes = b""
     _lines: bytes | None = None
+    _measured: bytes | None = None
 
     @property
     def lines(self) -> bytes:
@@ -133,3 +137,28 @@ class ResponseHead:
             reason = self.reason or _REASONS.get(self.status, b"")
             self._lines = b"HTTP/1.1 %d %b\r\n%b" % (self.status, reason, render(self.headers))
         return self._lines
+
+    def measured(self, *, to_head: bool) -> bytes:
+        """``lines``, and what is known of the body's length; rendered once, but for HEAD."""
+        if to_head:
+            return self.lines + self._length_field(bodiless=True)
+        if self._measured is None:
+            self._measured = self.lines + self._length_field(bodiless=self.status == 304)
+        return self._measured
+
+    def _length_field(self, *, bodiless: bool) -> bytes:
+        if self.length is None or self.status == 204:
+            return b""
+        if self.declared and not self.length:
+            return b"Content-Length: %b\r\n" % self.declared
+        return b"" if bodiless else b"Content-Length: %d\r\n" % self.length
+
+
+def own_answer(
+    method: str, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes
+) -> tuple[ResponseHead, bytes]:
+    """The head and the body of an answer that the edge gives by itself."""
+    fields = [field for field in headers if field[0].lower() != b"content-length"]
+    if method == "HEAD":
+        return ResponseHead(status, b"", fields, 0, b"%d" % len(body)), b""
+    return ResponseHead(status, b"", fields, len(body)), body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet import protocol, tcp, unix
@@ -20,7 +21,7 @@ from zope.interface import implementer
 from mtlsedge.http.fields import BadResponse
 from mtlsedge.http.messages import Headers, ResponseHead, render
 from mtlsedge.http.response_reader import ResponseReader
-from mtlsedge.ops.eager import write_eagerly
+from mtlsedge.ops.eager import send_eagerly
 
 if TYPE_CHECKING:
     from mtlsedge.http.origins import Origin
@@ -34,6 +35,9 @@ class Asker(Protocol):
 
     def origin_head(self, head: ResponseHead) -> None:
         """The final head."""
+
+    def origin_answer(self, head: ResponseHead, body: bytes) -> None:
+        """The final head, the whole body, and the end of the answer."""
 
     def origin_body(self, data: bytes) -> None:
         """More of the body."""
@@ -100,6 +104,15 @@ class OriginConnection(protocol.Protocol):
         self._deadline.clear()
         self._write(head)
 
+    def ask_whole(self, asker: Asker, method: str, head: bytes, *, upgrade: bool) -> None:
+        """Send a request that has no body."""
+        self._asker = asker
+        self._heard = self._answered = False
+        self._asked_in_full = True
+        self._reader.expect(method, upgrade=upgrade)
+        self._deadline.set(self.origin.settings.response)
+        self._write(head)
+
     def send_body(self, data: bytes) -> None:
         """More of the request's body."""
         self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
@@ -127,7 +140,8 @@ class OriginConnection(protocol.Protocol):
         if not (self._asked_in_full and self._answered):
             self.abandon()
         elif self._reusable and not (self._reader.spoiled or self._tunnelling or self._stuck):
-            self.resume()
+            if self._paused:
+                self.resume()
             self._deadline.set(self.origin.settings.keep_alive)
             self.origin.released(self)
         else:
@@ -172,8 +186,7 @@ class OriginConnection(protocol.Protocol):
         transport = self.transport
         if isinstance(transport, (tcp.Connection, unix.Client)) and not transport.TLS:
             transport.protocol = self  # an endpoint put a wrapper between that only passes on
-            plain = transport
-            self._write = lambda data: write_eagerly(plain, data)
+            self._write = partial(send_eagerly, transport)
         else:
             self._write = transport.write
         if ITCPTransport.providedBy(transport):
@@ -217,7 +230,7 @@ class OriginConnection(protocol.Protocol):
             return
         if self._asker is asker:
             self._set_deadline()
-        asker.origin_turn_over()
+            asker.origin_turn_over()
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         """The origin is gone."""
@@ -267,6 +280,13 @@ class OriginConnection(protocol.Protocol):
         self._reusable = head.reusable
         if self._asker is not None:
             self._asker.origin_head(head)
+
+    def response_whole(self, head: ResponseHead, body: bytes) -> None:
+        """Told on; the exchange then releases or abandons this connection."""
+        self._reusable = head.reusable
+        self._answered = self._reused = True
+        if self._asker is not None:
+            self._asker.origin_answer(head, body)
 
     def response_body(self, data: bytes) -> None:
         """Told on."""

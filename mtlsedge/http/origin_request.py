@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Set
 
 from mtlsedge.http.access import AccessSession
 from mtlsedge.http.fields import tokens
+from mtlsedge.http.forwarding import attribute_lines
 from mtlsedge.http.messages import RequestHead
 from mtlsedge.http.site import Caller
+from mtlsedge.identity import Verdict
 from mtlsedge.session import cookie
 from mtlsedge.target import Target
 
@@ -41,12 +44,16 @@ def render_request(
     caller: Caller,
     *,
     host: bytes,
-    request_id: bytes,
     session: AccessSession | None,
     good_cookies: list[str],
     upgrade: bytes,
-) -> bytes:
-    """The request head as bytes; our own fields come last, after all that the client said."""
+    heeded: Set[str] = frozenset(),
+) -> tuple[bytes, bytes]:
+    """The request head as bytes, before the value of ``X-Request-Id`` and behind it.
+
+    Our own fields come last, after all that the client said. ``heeded`` are the verifiers, of
+    those that rules name, whose attributes the origin is to hear.
+    """
     path = target.request_path
     line = f"{head.method} {path.path}{path.query} HTTP/1.1\r\nHost: "
     parts = [line.encode("ascii"), host, b"\r\n", head.lines]
@@ -56,11 +63,20 @@ def render_request(
             parts.append(b"Cookie: %b\r\n" % kept)
     parts.append(_framing(head, upgrade))
     parts.append(caller.forwarded(target.host))
-    parts.append(b"X-Request-Id: %b\r\n" % request_id)
-    if session is not None:
-        parts.append(session.assertion)
-    parts.append(b"\r\n")
-    return b"".join(parts)
+    if caller.site.host.forward_attributes:
+        parts.append(_attributes(caller, target.host, heeded))
+    parts.append(b"X-Request-Id: ")
+    assertion = session.assertion if session is not None else b""
+    return b"".join(parts), b"\r\n%b\r\n" % assertion
+
+
+def _attributes(caller: Caller, host: str, heeded: Set[str]) -> bytes:
+    verdicts: Mapping[str, Verdict] = caller.verdicts.get(host) or {}
+    said = [verdicts[spec] for spec in sorted(heeded) if spec in verdicts]
+    found = [verdict.attributes for verdict in said if verdict.accepted]
+    return attribute_lines(
+        [caller.identity.attributes, *found], caller.site.host.forward_attributes
+    )
 
 
 def _framing(head: RequestHead, upgrade: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from errno import EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from typing import Any, Protocol
 
 from OpenSSL import SSL
@@ -20,6 +21,9 @@ from mtlsedge.http.origin_connection import OriginConnection
 from mtlsedge.ops.deadlines import Deadlines
 
 _log = Logger()
+
+_SHORTAGES = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL})
+"""Errors of connecting for which no origin is to blame: the edge is out of descriptors or ports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ class Waiter(Protocol):
 class Origin:
     """One origin server and the connections to it.
 
-    ``authority`` is its own name for the Host field, where the client's is not kept.
+    ``authority`` is its own name for the Host field, where the client's is not kept; ``idle``
+    are the connections that wait for a request, the latest last.
     """
 
     def __init__(
@@ -73,7 +78,7 @@ class Origin:
         self._endpoint = endpoint
         self._factory = Factory.forProtocol(lambda: OriginConnection(self))
         self._factory.noisy = False
-        self._idle: list[OriginConnection] = []
+        self.idle: list[OriginConnection] = []
         self._open: set[OriginConnection] = set()
         self._attempts = 0  # connections that are being made
         self._queue: OrderedDict[Waiter, _Queued] = OrderedDict()
@@ -88,7 +93,7 @@ class Origin:
     @property
     def backlog(self) -> int:
         """The place in the queue that a request would get now; 0 if it need not wait."""
-        return 0 if self._idle or self._has_room() else len(self._queue) + 1
+        return 0 if self.idle or self._has_room() else len(self._queue) + 1
 
     def failed(self, detail: str) -> None:
         """Pass it over for a while, where there is another."""
@@ -101,21 +106,14 @@ class Origin:
 
         ``fresh`` asks for a new one, after an idle one turned out to be dead.
         """
-        if self._idle and not (fresh and self._has_room()):
-            waiter.origin_ready(self._idle.pop())
+        if self.idle and not (fresh and self._has_room()):
+            waiter.origin_ready(self.idle.pop())
         elif self._has_room():
             self._connect(waiter, refused)
         elif len(self._queue) < self.settings.queue:
             self._queue[waiter] = _Queued(self, waiter, refused)
         else:
             waiter.origin_unavailable(503, "overloaded", f"{self.name}: the queue is full")
-
-    def serve_at_once(self, waiter: Waiter) -> bool:
-        """Give the waiter an idle connection, if there is one."""
-        if not self._idle:
-            return False
-        waiter.origin_ready(self._idle.pop())
-        return True
 
     def leave(self, waiter: Waiter) -> None:
         """A waiter wants no connection any more; its place in the queue goes to another."""
@@ -129,18 +127,18 @@ class Origin:
 
     def released(self, connection: OriginConnection) -> None:
         """A connection is free again: for whoever waits longest, or for the idle pool."""
-        queued = self._next_queued()
+        queued = self._next_queued() if self._queue else None
         if queued is not None:
             queued.waiter.origin_ready(connection)
-        elif self._closing or len(self._idle) >= self.settings.idle:
+        elif self._closing or len(self.idle) >= self.settings.idle:
             connection.close()
         else:
-            self._idle.append(connection)
+            self.idle.append(connection)
 
     def forget(self, connection: OriginConnection) -> None:
         """An idle connection is not to be used again."""
-        if connection in self._idle:
-            self._idle.remove(connection)
+        if connection in self.idle:
+            self.idle.remove(connection)
 
     def gone(self, connection: OriginConnection) -> None:
         """A connection was lost; its place may go to a waiter."""
@@ -151,7 +149,7 @@ class Origin:
     def close(self) -> None:
         """Close what is idle now, and the rest when it is released."""
         self._closing = True
-        idle, self._idle = self._idle, []
+        idle, self.idle = self.idle, []
         for connection in idle:
             connection.close()
 
@@ -191,6 +189,9 @@ class Origin:
 
         def failed(failure: Failure) -> None:
             why = _why(failure)
+            if _went_short(failure.value):
+                self._go_short(waiter, refused, why)
+                return
             self.failed(why)
             refused(f"{self.name}: {why}")
             self._serve_queue()
@@ -201,6 +202,15 @@ class Origin:
         attempt.addCallback(OriginConnection.when_secure)
         attempt.addCallbacks(connected, failed)
         attempt.addErrback(lambda failure: _log.failure("an exchange failed", failure))
+
+    def _go_short(self, waiter: Waiter, refused: Callable[[str], None], why: str) -> None:
+        """The edge itself has nothing to connect with: make do with the connections there are."""
+        if not waiter.still_waiting:
+            return
+        if self._open and len(self._queue) < self.settings.queue:
+            self._queue[waiter] = _Queued(self, waiter, refused)
+        else:
+            waiter.origin_unavailable(503, "overloaded", f"{self.name}: {why}")
 
 
 class _Queued:
@@ -231,12 +241,21 @@ class OriginGroup:
 
     def __init__(self, origins: Sequence[Origin]) -> None:
         self._origins = list(origins)
+        self._only = self._origins[0] if len(self._origins) == 1 else None
         self._turn = 0
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The origins, as the operator listed them."""
+        return tuple(self._origins)
+
+    def take_idle(self) -> OriginConnection | None:
+        """An idle connection, where there is one and the choice is easy."""
+        only = self._only
+        return only.idle.pop() if only is not None and only.idle else None
 
     def acquire(self, waiter: Waiter, *, fresh: bool = False) -> None:
         """Find the waiter a connection; each origin is tried once."""
-        if len(self._origins) == 1 and not fresh and self._origins[0].serve_at_once(waiter):
-            return
         self._try(waiter, self._in_turn(), fresh)
 
     def leave(self, waiter: Waiter) -> None:
@@ -272,6 +291,12 @@ class OriginGroup:
 def _refuse(waiter: Waiter, detail: str) -> None:
     if waiter.still_waiting:
         waiter.origin_unavailable(502, "origin_unreachable", detail)
+
+
+def _went_short(error: BaseException | None) -> bool:
+    # Twisted wraps what TCP says, and not what unix sockets do.
+    code = error.errno if isinstance(error, OSError) else getattr(error, "osError", None)
+    return code in _SHORTAGES
 
 
 def _why(failure: Failure) -> str:

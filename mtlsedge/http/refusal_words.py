@@ -38,8 +38,8 @@ _TABLE: dict[str, Words] = {
         (
             "If the browser asked you to pick a certificate and you cancelled, close all its "
             "windows, come back, and pick yours.",
-            "If it did not ask, the certificate is not installed on this device. Install it, then "
-            "start the browser again.",
+            "If it did not ask, the certificate is not installed on this device. Install it (it "
+            "comes as a file whose name ends with .p12 or .pfx), then start the browser again.",
             "If you have no certificate, ask whoever runs this site for one.",
         ),
         "certificate",

@@ -8,7 +8,8 @@ a single read.
 
 Clients repeat themselves: below another request line come the same fields, byte for byte. Where
 the parser has read such fields on this connection, and found that no body follows, it would
-find the same again; so it is not asked, and stays where it is, between two requests.
+find the same again; so it is not asked, and stays where it is, between two requests. Nor does
+it see a large body whose length is known.
 
 The parser's callbacks only note what they hear; it is told on when the parser has returned, so
 that whoever listens may do anything, also ask for the next request.
@@ -17,7 +18,7 @@ that whoever listens may do anything, also ask for the next request.
 from __future__ import annotations
 
 import re
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import httptools
 from twisted.logger import Logger
@@ -28,8 +29,10 @@ from mtlsedge.model import Limits
 
 _BLANK_LINE = b"\r\n\r\n"
 _LONGEST_FAMILIAR = 4096  # bytes of fields kept per connection
+_LARGE = 32 * 1024  # bytes of a body that are worth another parser afterwards
+_VERSION = len(b"HTTP/1.1")
 _PLAIN_LINE = re.compile(
-    rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[A-Za-z0-9/._~%?=&+,:;@!$'()*-]*) HTTP/1\.1"
+    rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[A-Za-z0-9/._~%?=&+,:;@!$'()*-]*) HTTP/1\.[01]"
 )
 """Request lines that nobody reads in two ways; a part of what the parser takes."""
 
@@ -52,6 +55,43 @@ class RequestEvents(Protocol):
         """No further byte of this connection can be made sense of."""
 
 
+class _Nobody:
+    """Whom a closed reader tells what it still has."""
+
+    def request_head(self, head: RequestHead) -> None:
+        pass
+
+    def request_body(self, data: bytes) -> None:
+        pass
+
+    def request_complete(self, trailers: Headers) -> None:
+        pass
+
+    def request_refused(self, refusal: Refuse) -> None:
+        pass
+
+
+_NOBODY = _Nobody()
+
+
+CommonFields = dict[bytes, RequestHead]
+"""Requests without a body by all their bytes but the request line's, version included."""
+
+_MOST_COMMON = 16
+_LONGEST_COMMON = 512  # bytes
+_SECRETS = (b"authorization", b"cookie", b"secret", b"token")
+
+
+def _is_nobodys(head: RequestHead) -> bool:
+    """Whether what a request says besides its target may be kept when its sender has gone.
+
+    Without Host the head is completed from what its connection asked for.
+    """
+    if head.host is None or head.cookies or head.client_id:
+        return False
+    return not any(word in name.lower() for name, _ in head.headers for word in _SECRETS)
+
+
 class RequestReader:
     """Reads requests for one connection, one at a time.
 
@@ -59,18 +99,22 @@ class RequestReader:
     request it stops by itself until ``next``.
     """
 
-    def __init__(self, events: RequestEvents, limits: Limits) -> None:
+    def __init__(
+        self, events: RequestEvents, limits: Limits, common: CommonFields | None = None
+    ) -> None:
+        """``common`` are fields that other connections with the same limits sent before."""
         self.held = False
+        self._common: CommonFields = {} if common is None else common
         self._events = events
         self._limits = limits
         self._waiting = b""
         self._at = 0  # what of `_waiting` was parsed already
         self._seam = b""  # the end of a piece that no blank line ended
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = None  # until there is something that only it can read
         self._cause: Exception | None = None  # what a callback raised
         self._broken = False
         self._familiar: RequestHead | None = None  # the last head without a body
-        self._familiar_fields = b""  # and its bytes, from the end of its request line
+        self._familiar_fields = b""  # and its bytes, from the version on
         self._reset()
 
     def _reset(self) -> None:
@@ -81,6 +125,7 @@ class RequestReader:
         self._body: list[bytes] = []
         self._fed = 0  # bytes since the request's first, or since the last of its body
         self._body_left = 0
+        self._counting = False  # the parser does not see the body
         self._chunked = False
         self._complete = False
         self._told_complete = False
@@ -106,9 +151,18 @@ class RequestReader:
         self._at = 0
 
     def close(self) -> None:
-        """Read no more, and let go of the parser: its callbacks hold this reader."""
+        """Read no more, and let go of the parser and of whoever listens: both hold this reader."""
         self._broken = True
-        del self._parser
+        self._events = _NOBODY
+        self._parser = None
+
+    def pass_over(self) -> bool:
+        """Take a whole request for read, which is known already; False if another has begun."""
+        begun = self._fed or self._head is not None or self._at < len(self._waiting)
+        if begun or self._told_complete or self._broken or self.held:
+            return False
+        self._told_complete = True
+        return True
 
     def pump(self) -> None:
         """Parse as far as may be."""
@@ -116,18 +170,34 @@ class RequestReader:
             if self.held or self._told_complete or self._broken:
                 return
             piece = self._next_piece()
-            if self._fed or self._head is not None or not self._recall(piece):
+            if self._counting:
+                self._count_piece(piece)
+            elif self._fed or self._head is not None or not self._recall(piece):
                 self._feed_piece(piece)
             # However small the chunks are: what one read brought of the body is told at once.
             if not (self._chunked and self._told_head and self.waiting) or self._complete:
                 self._tell()
 
+    def ended_alone(self) -> bool:
+        """Go on to the next request if not a byte of it has come; whether that was so."""
+        if not self._told_complete or self._at < len(self._waiting):
+            return False
+        if self._head is None:
+            self._told_complete = False  # it was passed over, and nothing else has changed
+        else:
+            self.next()
+        return True
+
     def next(self) -> None:
         """The request was answered: read the next."""
-        self._reset()
-        if not self.waiting:
+        if self._head is None:
+            self._told_complete = False  # it was passed over
+        else:
+            self._reset()
+        if self._at < len(self._waiting):
+            self.pump()
+        else:
             self._waiting, self._at = b"", 0  # an idle connection keeps no buffer
-        self.pump()
 
     def take_waiting(self) -> bytes:
         """What was held back, for a tunnel to carry on with."""
@@ -160,18 +230,19 @@ class RequestReader:
 
     def _recall(self, piece: bytes) -> bool:
         """Read a whole request whose fields are familiar without the parser."""
-        familiar = self._familiar
-        if familiar is None:
-            return False
         end = piece.find(b"\r\n")
-        if piece[end:] != self._familiar_fields:
+        fields = piece[end - _VERSION :]
+        familiar = self._familiar
+        if fields != self._familiar_fields:
+            familiar = self._common.get(fields)
+        if familiar is None:
             return False
         line = _PLAIN_LINE.fullmatch(piece, 0, end)
         if line is None or len(line[2]) > self._limits.request_line:
             return False
         if len(piece) > self._limits.request_head:
             return False
-        self._head = familiar.again(line[1].decode("ascii"), line[2])
+        self._head = familiar.again(line[1].decode("ascii"), line[2], piece)
         self._complete = True
         return True
 
@@ -180,15 +251,23 @@ class RequestReader:
         head = self._head
         assert head is not None
         end = piece.find(b"\r\n")
-        fields = piece[end:]
-        plain = head.keep_alive and not (head.framed or head.upgrade or head.expects_continue)
+        fields = piece[end - _VERSION :]
+        plain = not (head.framed or head.upgrade or head.expects_continue)
         # Below an empty line, the "fields" would begin with a request line.
         if plain and len(fields) <= _LONGEST_FAMILIAR and _PLAIN_LINE.fullmatch(piece, 0, end):
-            self._familiar, self._familiar_fields = head, fields
+            head.raw = piece
+            if head.keep_alive:
+                self._familiar, self._familiar_fields = head, fields
+            if len(fields) <= _LONGEST_COMMON and _is_nobodys(head):
+                if len(self._common) >= _MOST_COMMON:
+                    self._common.clear()
+                self._common[fields] = head.again("GET", b"/", b"")  # not what it asked for
 
     def _feed_piece(self, piece: bytes) -> None:
         begins = not self._fed and self._head is None
         self._fed += len(piece)
+        if self._parser is None:
+            self._parser = httptools.HttpRequestParser(self)
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
@@ -197,6 +276,10 @@ class RequestReader:
         except httptools.HttpParserError as error:
             self._refuse(self._refusal(error))
             return
+        if self._body_left >= _LARGE:
+            # Of such a body the parser would but make copies; it is not asked to see its end.
+            self._counting = True
+            self._parser = httptools.HttpRequestParser(self)
         if self._body:
             self._fed = 0
         elif begins and self._complete:
@@ -204,6 +287,12 @@ class RequestReader:
         elif self._fed > self._limits.request_head:
             where = "head is" if self._head is None else "chunk extensions or trailers are"
             self._refuse(Refuse(431, "too_large", f"the request {where} too large"))
+
+    def _count_piece(self, piece: bytes) -> None:
+        """More of a body whose end is known by its length alone."""
+        self._body.append(piece)
+        self._body_left -= len(piece)
+        self._complete = not self._body_left
 
     def _tell(self) -> None:
         """Tell what the callbacks noted, in order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from mtlsedge.errors import BadHostName, BadTarget
@@ -143,16 +144,26 @@ def decide(
     """The decision; what its rules need is in ``caller.verdicts`` of the host."""
     if application is None:
         passes = caller.site.host.unprotected == "pass"
-        return UNPROTECTED_PASS if passes else UNPROTECTED_DENY
+        unprotected = UNPROTECTED_PASS if passes else UNPROTECTED_DENY
+        return replace(unprotected, service_token=service_token) if service_token else unprotected
     # All else that rules look at is the connection's, and settled.
     key = (application, target.host, target.method, service_token)
     decision = caller.decisions.get(key)
     if decision is None:
-        verdicts = caller.verdicts.get(target.host, _NO_VERDICTS)
-        question = Question(caller.identity, target, caller.ip, service_token, verdicts)
-        decision = explained(application, question, application.decide(question))
+        question = question_of(target, caller, service_token)
+        enforced = application.enforced(question)
+        decision = explained(application, enforced, application.decide(enforced))
+        if service_token or application.shadows:
+            shadow = application.shadow(question)
+            decision = replace(decision, service_token=service_token, shadow=shadow)
         remember(caller.decisions, key, decision)
     return decision
+
+
+def question_of(target: Target, caller: Caller, service_token: str) -> Question:
+    """What policy is asked about a request, once its verifiers have spoken."""
+    verdicts = caller.verdicts.get(target.host, _NO_VERDICTS)
+    return Question(caller.identity, target, caller.ip, service_token, verdicts)
 
 
 def proved_service_token(head: RequestHead, caller: Caller) -> str:

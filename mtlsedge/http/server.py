@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from twisted.internet import protocol
@@ -9,18 +10,23 @@ from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtlsedge.http.callers import judge_again, meet
+from mtlsedge.http.callers import meet, meet_again
 from mtlsedge.http.exchange import Exchange
-from mtlsedge.http.messages import Headers, Refuse, RequestHead, ResponseHead, render
+from mtlsedge.http.framing import AnswerWriter, frame
+from mtlsedge.http.messages import Headers, Refuse, RequestHead, ResponseHead
+from mtlsedge.http.pace import BodyPace
+from mtlsedge.http.passage import recall
 from mtlsedge.http.request_reader import RequestReader
 from mtlsedge.http.site import Caller, Front
+from mtlsedge.http.staying import Staying
 from mtlsedge.model import Timeouts
+from mtlsedge.ops.progress import unsent
 
 _NO_HEAD = RequestHead("-", b"", "1.1")
 
 
 @implementer(IHandshakeListener, IPushProducer)
-class HTTPConnection(protocol.Protocol):
+class HTTPConnection(AnswerWriter, Staying, protocol.Protocol):
     """A client's HTTP/1.1 connection, whose transport has settled who the client is.
 
     ``transport`` offers ``host``, ``server_name``, ``identity`` and ``facts`` besides what
@@ -30,20 +36,19 @@ class HTTPConnection(protocol.Protocol):
     transport: Any
 
     def __init__(self, front: Front) -> None:
+        super().__init__()
         self._front = front
         self._exchange: Exchange | None = None
         self._tunnelling = False
         self._stuck = False  # the client takes nothing for now
-        self._unsent = 0  # bytes, when it was last looked whether the client takes any
+        self._taken = 0  # by the client, when it was last looked (see `_bytes_taken`)
         self._closing = False
         self._in_head = False  # a head has begun and not ended
         self._reading = True
         self._reading_on = False
-        self._chunked = False  # the answer's body is
-        self._answer_closes = False
         self._outdated = False  # its TLS is that of an earlier configuration
-        self._out: list[bytes] = []
         self._caller: Caller | None = None
+        self._pace: BodyPace | None = None  # of the bodies that the client sends, if it sends any
         self._deadline = front.deadlines.deadline(self._too_slow)
         self._reader: RequestReader
         self._timeouts: Timeouts
@@ -55,7 +60,7 @@ class HTTPConnection(protocol.Protocol):
         transport = self.transport
         site = self._front.sites[transport.host.name]
         self._caller = meet(self._front, site, transport, transport.identity)
-        self._reader = RequestReader(self, site.host.limits)
+        self._reader = RequestReader(self, site.host.limits, self._front.common_fields(site))
         self._timeouts = site.host.timeouts
         self._front.crowd.connections.add(self)
         transport.registerProducer(self, True)
@@ -67,6 +72,8 @@ class HTTPConnection(protocol.Protocol):
         """Plaintext came."""
         if self._closing:
             return
+        if self._exchange is None and self._is_asked_again(data):
+            return
         if self._tunnelling and self._exchange is not None:
             self._set_deadline()
             self._exchange.client_tunnelled(data)
@@ -74,9 +81,24 @@ class HTTPConnection(protocol.Protocol):
         self._reader.take(data)
         self._read_on()
 
+    def _is_asked_again(self, data: bytes) -> bool:
+        """Begin an exchange like one that was let through just now, for the same bytes."""
+        caller = self._caller
+        if caller is None or not caller.passages or self._front.retired:
+            return False
+        passage = recall(caller, data, self._front.now())
+        if passage is None or not self._reader.pass_over():
+            return False
+        self._deadline.clear()
+        self._exchange = Exchange(self, caller, passage.head)
+        self._exchange.begin_like(passage)
+        return True
+
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         """The client is gone."""
         self._deadline.forget()
+        if self._pace is not None:
+            self._pace.forget()
         if self._caller is not None:
             self._reader.close()
         self._front.crowd.connections.discard(self)
@@ -114,34 +136,25 @@ class HTTPConnection(protocol.Protocol):
         assert self._caller is not None
         self._in_head = False
         refusal = None
-        if self._front.successor is not None:
-            refusal = self._move(self._caller, self._front.latest())
+        if self._front.retired:
+            refusal = self._move(self._caller)
         self._exchange = Exchange(self, self._caller, head)
         if refusal is None:
             self._exchange.begin()
         else:
             self._exchange.refuse(refusal)
 
-    def _move(self, caller: Caller, front: Front) -> Refuse | None:
+    def _move(self, caller: Caller) -> Refuse | None:
         """Go over to a new configuration with this request; why that cannot be, if it cannot.
 
-        The certificate is judged anew, by the new CAs. What the handshake said is the old
-        configuration's, so the client is asked to make a new one: this answer closes.
+        What the handshake said is the old configuration's, so the client is asked to make a new
+        one: this answer closes.
         """
         self._outdated = True
-        site = front.site_of(caller.server_name)
-        if site is None:
-            return Refuse(421, "misdirected", "the host is served no more", close=True)
-        identity = judge_again(caller, site)
-        if identity is None:
-            return Refuse(503, "overloaded", "its verifiers answer a new connection only")
-        if site.host.handshake == "require" and not identity.verified:
-            # In a new handshake this client would not come so far.
-            detail = identity.detail or "the host has come to require a certificate"
-            return Refuse(403, identity.reason.value, detail)
-        self._front = front
-        self._caller = meet(front, site, self.transport, identity)
-        self._timeouts = site.host.timeouts
+        moved = meet_again(caller, self._front.latest(), self.transport)
+        if isinstance(moved, Refuse):
+            return moved
+        self.go_over(moved)
         return None
 
     def request_body(self, data: bytes) -> None:
@@ -165,51 +178,35 @@ class HTTPConnection(protocol.Protocol):
 
     # -- what the exchange calls -----------------------------------------------------------
 
-    def send_interim(self, head: ResponseHead) -> None:
-        """Pass on a 1xx."""
-        self._out.append(head.lines + b"\r\n")
-        self.flush()
-
     def send_head(self, head: ResponseHead, extra: bytes, *, close: bool) -> None:
-        """Begin an answer, framed so that its end is certain (RFC 9112 §6.3)."""
+        """Begin an answer, framed so that its end is certain."""
         request = self._request
-        close = close or not request.keep_alive or self._front.crowd.draining or self._outdated
-        self._chunked = head.length is None and request.version == "1.1"
-        framing = b""
-        if self._chunked:
-            framing = b"Transfer-Encoding: chunked\r\n"
-        elif head.length is None:
-            close = True
-        elif head.status != 204:
-            framing = _length_field(head, request.method)
-        self._answer_closes = close
-        if close:
-            framing += b"Connection: close\r\n"
-        elif request.version == "1.0":
-            framing += b"Connection: keep-alive\r\n"
-        self._out.append(b"%b%b%b\r\n" % (head.lines, extra, framing))
+        close = close or self._closes_after(request)
+        self._begin_answer(frame(head, request, close=close), extra)
 
-    def send_body(self, data: bytes) -> None:
-        """More of the answer's body."""
-        self._out.append(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+    def send_answer(self, head: ResponseHead, extra: bytes, body: bytes, *, close: bool) -> None:
+        """A whole answer, as one write."""
+        assert self._exchange is not None
+        request = self._exchange.head
+        plain = head.length is not None and request.version == "1.1"
+        if plain and not (close or self._closes_after(request)):
+            self._answer_closes = self._chunked = False
+            measured = head.measured(to_head=request.method == "HEAD")
+            self.transport.write(b"%b%b\r\n%b" % (measured, extra, body))
+            return
+        self.send_head(head, extra, close=close)
+        if body:
+            self.send_body(body)
+        self.end([])
 
-    def end(self, trailers: Headers) -> None:
-        """The answer is complete."""
-        if self._chunked:
-            self._out.append(b"0\r\n%b\r\n" % render(trailers))
-        self.flush()
-
-    def flush(self) -> None:
-        """Let out what was said so far, as one write."""
-        out = self._out
-        if out:
-            data = out[0] if len(out) == 1 else b"".join(out)
-            out.clear()
-            self.transport.write(data)
+    def _closes_after(self, request: RequestHead) -> bool:
+        return not request.keep_alive or self._front.crowd.draining or self._outdated
 
     def hold_request(self) -> None:
         """Read no more for now."""
         self._reader.held = True
+        if self._pace is not None:
+            self._pace.rest()
         if self._tunnelling:
             self._set_reading(False)
         elif not self._reading_on:
@@ -218,6 +215,12 @@ class HTTPConnection(protocol.Protocol):
     def resume_request(self) -> None:
         """Read on, first what was received already."""
         self._reader.held = False
+        if self._pace is None:
+            self._pace = BodyPace(self._front.deadlines, self._reader)
+        assert self._caller is not None
+        limits = self._caller.site.host.limits
+        # From here on nothing but the client holds the body up.
+        self._pace.begin(self._exchange, limits.min_request_rate, self._timeouts.request_body)
         if self._tunnelling:
             self._set_reading(True)
         else:
@@ -246,8 +249,13 @@ class HTTPConnection(protocol.Protocol):
         if close or self._answer_closes or self._tunnelling or self._front.crowd.draining:
             self._close()
             return
+        if self._stuck:
+            self._watch_client()  # what this exchange counted is counted no more
         self._reader.held = False
-        self._read_on()
+        if self._reading and not (self._stuck or self._reading_on) and self._reader.ended_alone():
+            self._deadline.set(self._timeouts.keep_alive)
+        else:
+            self._read_on()
 
     def abort(self) -> None:
         """The client must not take what it has for the whole answer."""
@@ -296,16 +304,25 @@ class HTTPConnection(protocol.Protocol):
         """Close once the client has taken what was said, unless it takes too long over that."""
         if self._closing:
             return
-        self.flush()
         self._closing = True
         self.transport.unregisterProducer()
-        self.transport.lingerConnection()
+        self.transport.lingerConnection(self._take_out())
         self._watch_client()
 
     def drain(self) -> None:
         """Close as soon as nothing is under way."""
         if self._exchange is None and not self._closing:
             self._close()
+
+    def idle(self) -> float:
+        """Seconds since the last answer, while nothing has come since; or 0."""
+        if self._exchange is not None or self._answer_closes is not False:
+            return 0.0
+        if self._closing or self._stuck or not self._reader.between_requests:
+            return 0.0
+        # Where `keep_alive` is for ever, nobody knows: any may be the first to go.
+        since = self._deadline.due - self._timeouts.keep_alive
+        return inf if since == inf else self._front.deadlines.seconds() - since
 
     def stop(self) -> None:
         """Close now, and log what was under way."""
@@ -315,8 +332,13 @@ class HTTPConnection(protocol.Protocol):
             self.abort()
 
     def _watch_client(self) -> None:
-        self._unsent = _unsent(self.transport)
+        self._taken = self._bytes_taken()
         self._deadline.set(self._timeouts.write)
+
+    def _bytes_taken(self) -> int:
+        """What the client has of the answer, give or take a constant."""
+        said = self._exchange.record.bytes_out if self._exchange is not None else 0
+        return said - unsent(self.transport)
 
     def _set_deadline(self) -> None:
         timeouts, reader = self._timeouts, self._reader
@@ -347,30 +369,19 @@ class HTTPConnection(protocol.Protocol):
             )
 
     def _taking_too_slowly(self) -> None:
-        """Cut off a client that takes nothing; one that takes a little may go on."""
-        if _unsent(self.transport) < self._unsent:
+        """Cut off a client that takes nothing, or less than it must."""
+        rate = self._caller.site.host.limits.min_response_rate if self._caller else 0
+        taken = self._bytes_taken() - self._taken
+        if taken >= max(1, rate * self._timeouts.write):
             self._watch_client()
             return
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            exchange.client_lost("the client takes nothing of its answer")
+            much = "too little" if taken > 0 else "nothing"
+            exchange.client_lost(f"the client takes {much} of its answer")
         self.abort()
 
     @property
     def _request(self) -> RequestHead:
         assert self._exchange is not None
         return self._exchange.head
-
-
-def _length_field(head: ResponseHead, method: str) -> bytes:
-    if head.declared and not head.length:
-        return b"Content-Length: %b\r\n" % head.declared
-    if head.status == 304 or method == "HEAD":
-        return b""
-    return b"Content-Length: %d\r\n" % (head.length or 0)
-
-
-def _unsent(transport: Any) -> int:
-    """Bytes that wait in a Twisted transport for its peer to take more."""
-    waiting: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-    return waiting

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from heapq import nlargest
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Protocol, TypeVar
+from math import inf
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mtlsedge import model
 from mtlsedge.http.access import AccessSession, AccessTokens
@@ -20,6 +23,10 @@ from mtlsedge.policy.service_tokens import ServiceTokens
 from mtlsedge.policy.tree import HostPolicy, PolicyTree
 from mtlsedge.target import Target
 
+if TYPE_CHECKING:
+    from mtlsedge.http.messages import RequestHead
+    from mtlsedge.http.passage import Passage
+
 
 class Judge(Protocol):
     """Judges clients and runs single verifiers; ``trust.judge.ClientTrust`` is one."""
@@ -29,6 +36,12 @@ class Judge(Protocol):
 
     def judge(self, spec: str, peer: PeerChain, server_name: str) -> Any:
         """A ``Verdict``, or a Deferred of one that never fails."""
+
+    def still_good(self, identity: Identity, now: float) -> Identity | None:
+        """What a verified identity is by now; None if it is the same."""
+
+    def next_change(self, identity: Identity, now: float) -> float:
+        """When time alone may change that answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +59,21 @@ class Site:
 
 
 class Live(Protocol):
-    """A connection that can be asked to end when it may."""
+    """A connection that can be asked to end when it may.
+
+    Attributes:
+        holds_until: when time alone may end what its caller was judged by, in seconds since the
+            epoch; 0 where nobody has looked yet.
+    """
+
+    holds_until: float
+
+    @property
+    def caller(self) -> Caller | None:
+        """Who is at the other end, until the end begins."""
+
+    def reconsider(self) -> None:
+        """Something changed: look whether this connection, and what it does, may go on."""
 
     def drain(self) -> None:
         """Close as soon as nothing is under way."""
@@ -54,16 +81,28 @@ class Live(Protocol):
     def stop(self) -> None:
         """Close now, and log what was under way."""
 
+    def idle(self) -> float:
+        """For how many seconds nothing was asked since an answer; 0 where something is."""
+
+    def part(self) -> None:
+        """Close at once, as nothing is under way."""
+
+
+_LEAST_IDLE = 1.0  # seconds: before, the next request is likely to be on its way
+_PARTINGS = 32  # at once, at least
+
 
 @dataclass(slots=True)
 class Crowd:
     """The connections that are open, whichever configuration they meet.
 
-    Once ``draining``, each closes after its present exchange.
+    Once ``draining``, each closes after its present exchange. ``latest`` is the front in force,
+    where a reload has put another in the place of the first.
     """
 
     connections: set[Live] = field(default_factory=set)
     draining: bool = False
+    latest: Front | None = None  # since a reload
 
     def drain(self) -> None:
         """Let every connection finish what it is doing, and close."""
@@ -71,10 +110,25 @@ class Crowd:
         for connection in list(self.connections):
             connection.drain()
 
+    def make_room(self) -> None:
+        """Part with a few that have done nothing for longest, as others wait to come in."""
+        waits = [(connection.idle(), connection) for connection in self.connections]
+        idle = [wait for wait in waits if wait[0] >= _LEAST_IDLE]
+        most = max(_PARTINGS, len(idle) // 32)
+        for _, connection in nlargest(most, idle, key=itemgetter(0)):
+            connection.part()
+
     def stop(self) -> None:
         """Cut every connection that is still there."""
         for connection in list(self.connections):
             connection.stop()
+
+
+_MOST_HOSTS = 64  # of which it is remembered what their clients say
+
+
+def _unseen(identity: Identity, server_name: str) -> None:
+    """Nobody wants to know who comes."""
 
 
 @dataclass(slots=True)
@@ -92,20 +146,31 @@ class Front:
     crowd: Crowd = field(default_factory=Crowd)
     names: NameTable[Site] = field(default_factory=NameTable)
     default: Site | None = None  # of clients that send no server name
-    successor: Front | None = None
+    retired: bool = False
+    acquaintances: dict[Hashable, Acquaintance] = field(default_factory=dict)
+    seen: Callable[[Identity, str], None] = _unseen  # told who comes, and to which name
+    _common: dict[str, dict[bytes, RequestHead]] = field(default_factory=dict)
+
+    def common_fields(self, site: Site) -> dict[bytes, RequestHead]:
+        """What clients of one host say above all, in every request; of the hosts asked lately."""
+        common = self._common.get(site.host.name)
+        if common is None:
+            if len(self._common) >= _MOST_HOSTS:
+                self._common.clear()
+            common = self._common[site.host.name] = {}
+        return common
 
     def retire(self, successor: Front) -> None:
         """Another configuration is in force: each connection goes over with its next request."""
-        self.successor = successor
+        self.retired = True
+        # Not from front to front: an idle connection would keep every one since its own alive.
+        self.crowd.latest = successor
         for site in self.sites.values():
             site.origins.close()
 
     def latest(self) -> Front:
         """The front of the configuration in force: this one, or what replaced it."""
-        front = self
-        while front.successor is not None:
-            front = front.successor
-        return front
+        return self.crowd.latest or self
 
     def site_of(self, server_name: str) -> Site | None:
         """The site of a canonical server name, "" where the client sent none."""
@@ -134,6 +199,45 @@ def remember(memory: dict[K, V], key: K, value: V) -> V:
     return value
 
 
+class Verdicts(dict[str, Verdict]):
+    """What verifiers that rules name said of one connection, by their strings.
+
+    They are good from ``since`` to ``until``, by the wall clock; then all are asked again.
+    """
+
+    __slots__ = ("since", "until")
+
+    def __init__(self) -> None:
+        self.since, self.until = -inf, inf
+
+    def keep(self, spec: str, verdict: Verdict, now: float) -> None:
+        """Keep a verdict that was given now."""
+        self[spec] = verdict
+        self.since = max(self.since, now)
+        self.until = min(self.until, now + verdict.cache_for)
+
+    def clear(self) -> None:
+        """Ask all of them again."""
+        super().clear()
+        self.since, self.until = -inf, inf
+
+
+@dataclass(slots=True)
+class Acquaintance:
+    """One client at one host, as each of its connections finds it: by address and certificate.
+
+    ``sessions`` and ``passages`` are those of every such ``Caller``.
+    """
+
+    site: Site
+    identity: Identity
+    ip: IPv4Address | IPv6Address
+    headers: bytes
+    certificate_log: str
+    sessions: dict[tuple[str, str, str], AccessSession] = field(default_factory=dict)
+    passages: dict[bytes, Passage] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Caller:
     """One client connection, as far as its requests are concerned.
@@ -147,6 +251,7 @@ class Caller:
         sessions: by application name, server name and service token.
         routes: by method, target and Host, of the latest requests.
         decisions: by application, server name, method and service token's name.
+        passages: of requests that were let through a moment ago, by all their bytes.
     """
 
     site: Site
@@ -161,13 +266,28 @@ class Caller:
     certificate_log: str
     tls_log: str
     policy: HostPolicy | None = None
-    verdicts: dict[str, dict[str, Verdict]] = field(default_factory=dict)
+    verdicts: dict[str, Verdicts] = field(default_factory=dict)
     sessions: dict[tuple[str, str, str], AccessSession] = field(default_factory=dict)
     routes: dict[tuple[str, bytes, bytes | None], Route] = field(default_factory=dict)
     decisions: dict[_Asked, Decision] = field(default_factory=dict)
+    passages: dict[bytes, Passage] = field(default_factory=dict)
+    _withdrawn: bool = False
     _policy_of: str = ""
     _forwarded: bytes = b""
     _forwarded_for: str = ""
+
+    def withdraw(self) -> None:
+        """Share nothing more: what is decided rests on verdicts that this connection was given."""
+        if not self._withdrawn:
+            self._withdrawn = True
+            self.passages = {}
+
+    def forget(self) -> None:
+        """Something changed: let the next request be judged as if it were the first."""
+        self.verdicts.clear()
+        self.sessions.clear()
+        self.decisions.clear()
+        self.passages.clear()
 
     def policy_for(self, name: str) -> HostPolicy:
         """The policy of a canonical server name."""

@@ -8,7 +8,7 @@ early is one entry in a list, until that second.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import ceil, inf
 from typing import Any
 
@@ -24,6 +24,11 @@ BUCKET = 1.0
 
 _NEVER = 1 << 62
 
+# What one turn of the reactor may spend on deadlines: thousands of clients that came together
+# and said nothing are late together, and those who did nothing wrong must not wait for all that.
+_BUDGET = 1024
+_COST_OF_EXPIRY = 64  # of a look that finds a deadline passed; of any other, 1
+
 
 class Deadlines:
     """The maker of deadlines for one reactor."""
@@ -33,6 +38,7 @@ class Deadlines:
         # txaio knows one loop for the whole process; this is its own way to be told which.
         _txaio.config.loop = clock
         self.seconds: Callable[[], float] = clock.seconds
+        self._clock = clock
         self._timer = _txaio.make_batched_timer(BUCKET)
         self._buckets: dict[int, list[Deadline]] = {}
 
@@ -51,11 +57,20 @@ class Deadlines:
         waiting.append(deadline)
 
     def _look(self, bucket: int) -> None:
-        for deadline in self._buckets.pop(bucket):
+        self._look_on(bucket, iter(self._buckets.pop(bucket)))
+
+    def _look_on(self, bucket: int, waiting: Iterator[Deadline]) -> None:
+        left = _BUDGET
+        for deadline in waiting:
+            left -= 1
             try:
-                deadline.look(bucket)
+                if deadline.look(bucket):
+                    left -= _COST_OF_EXPIRY
             except Exception:
                 _log.failure("what follows a deadline failed")
+            if left <= 0:
+                self._clock.callLater(0, self._look_on, bucket, waiting)
+                return
 
 
 class Deadline:
@@ -79,6 +94,11 @@ class Deadline:
         if at <= self._sooner:
             self._follow()
 
+    @property
+    def due(self) -> float:
+        """When it passes, on the clock; infinite where there is none."""
+        return self._at
+
     def clear(self) -> None:
         """There is no deadline until it is set again."""
         self._at = inf
@@ -88,18 +108,22 @@ class Deadline:
         self._at = inf
         self._expired = None
 
-    def look(self, bucket: int) -> None:
-        """Expire or be followed, if it is this bucket that the deadline waits for."""
+    def look(self, bucket: int) -> bool:
+        """Expire or be followed, if it is this bucket that the deadline waits for.
+
+        Whether it has expired.
+        """
         if bucket != self._bucket:
-            return
+            return False
         self._bucket, self._sooner = _NEVER, inf
         if self._at == inf or self._expired is None:
-            return
+            return False
         if self._at > self._deadlines.seconds():
             self._follow()
-            return
+            return False
         self._at = inf
         self._expired()
+        return True
 
     def _follow(self) -> None:
         bucket = ceil(self._at / BUCKET)

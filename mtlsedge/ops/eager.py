@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 
+from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
 
 
@@ -28,6 +29,20 @@ def write_eagerly(transport: FileDescriptor, data: bytes) -> None:
     FileDescriptor.write(transport, data)
 
 
+def send_eagerly(transport: tcp.Connection, data: bytes) -> None:
+    """``write_eagerly`` to a plain socket, past what Twisted does for every other kind."""
+    queued = transport._tempDataLen or transport.offset != len(transport.dataBuffer)
+    if queued or not transport.connected or transport._writeDisconnected:
+        FileDescriptor.write(transport, data)
+        return
+    try:
+        sent = transport.socket.send(data)
+    except OSError:  # no room, or no peer: the reactor's own attempt will tell
+        sent = 0
+    if sent != len(data):
+        FileDescriptor.write(transport, data[sent:])
+
+
 def acknowledge_now(sock: socket.socket) -> None:
     """Send the TCP acknowledgement that the kernel would put off for 40 ms (Linux).
 
@@ -35,3 +50,12 @@ def acknowledge_now(sock: socket.socket) -> None:
     server without tickets has no answer, is acknowledged.
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+
+def hold_segments(sock: socket.socket) -> None:
+    """Send full segments only, until the sending side is shut down (Linux).
+
+    The end of an answer, TLS's goodbye and TCP's then leave together: a packet of its own for
+    each costs both ends as much as the encryption of all three.
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)

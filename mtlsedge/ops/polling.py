@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from errno import EINTR
 from functools import partial
-from select import EPOLLIN
+from select import EPOLLIN, EPOLLOUT
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
@@ -30,7 +30,7 @@ def poll_plainly(reactor: Any) -> bool:
 
 
 def _read(reactor: Any, selectable: Any) -> None:
-    """The most usual event of all: there is something to read, and nothing else."""
+    """The most usual event of all: there is something to read, if only the end."""
     try:
         lost = selectable.doRead()
     except Exception as error:
@@ -55,7 +55,7 @@ def _poll(reactor: Any, timeout: float | None) -> None:
         if selectable is None:
             continue  # it went with an event before this one
         try:
-            if event == EPOLLIN:
+            if event & EPOLLIN and not event & EPOLLOUT:
                 _read(reactor, selectable)
             else:
                 read_or_write(selectable, descriptor, event)

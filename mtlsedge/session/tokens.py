@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -127,8 +127,7 @@ class TokenIssuer:
         }
         if thumbprint:
             claims["cnf"] = _confirmation(thumbprint)
-        header = {"alg": _ALGORITHM, "kid": signing.kid}
-        token = Token(jwt.encode(header, claims, signing.key, [_ALGORITHM]), float(expires))
+        token = Token(sign(self._ring, claims), float(expires))
         margin = min(max(lifetime / 10, _RENEWAL), lifetime / 2)
         self._issued.keep(wanted, _Issued(token, signing.kid, expires - margin))
         return token
@@ -190,6 +189,13 @@ class TokenIssuer:
         if key is None:
             raise ValueError("signed with no key of ours")
         return key.key
+
+
+def sign(ring: KeyRing, claims: Mapping[str, Any]) -> str:
+    """A JWT of these claims, by the key that signs now."""
+    signing = ring.signing
+    header = {"alg": _ALGORITHM, "kid": signing.kid}
+    return jwt.encode(header, dict(claims), signing.key, [_ALGORITHM])
 
 
 def _encodable(text: str) -> str:

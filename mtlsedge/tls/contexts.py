@@ -13,6 +13,8 @@ nobody could redeem; one that is told while it chooses its host sends none.
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
+from weakref import WeakValueDictionary
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -42,6 +44,9 @@ _TLS12_CIPHERS = (
 _SESSION_ID_CONTEXT = b"mtlsedge"
 _CHAIN_DEPTH = 10
 
+_Recipe = tuple[bytes, bytes, bytes, bool, bool]
+_shared: WeakValueDictionary[_Recipe, SSL.Context] = WeakValueDictionary()
+
 
 def build_lobby(choose: Callable[[SSL.Connection], bool], verify: VerifyCallback) -> SSL.Context:
     """The context in which every connection starts; ``choose`` is called for every ClientHello.
@@ -61,21 +66,58 @@ def build_host(name: str, host: model.Host, trust: ClientTrust | None) -> TLSHos
     Raises:
         SSL.Error: OpenSSL refuses the certificate or the key (too weak, for instance).
     """
-    resumption = host.resumption == "recheck"
     require = host.handshake == "require"
-    context = _context()
-    _present(context, host.key_pair)
     mode = SSL.VERIFY_NONE
     if trust is not None:
         mode = SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE
-        for authority in trust.authorities:
-            context.add_client_ca(authority)
+        if require:
+            mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+    context = _shared_context(host, trust, require)
+    return TLSHost(name, context, mode, trust, require, host.resumption == "recheck")
+
+
+def advertised(host: model.Host, trust: ClientTrust | None) -> tuple[x509.Certificate, ...]:
+    """The CAs that a host's CertificateRequest names, each name once; none stands for any.
+
+    Browsers offer the certificates of these CAs (RFC 8446 §4.2.4, RFC 5246 §7.4.4). The names
+    are no part of what is verified, and go out with every handshake.
+    """
+    if trust is None or host.advertise_cas == "never":
+        return ()
+    most = model.ADVERTISED_UNASKED
+    if host.advertise_cas == "always":
+        most = model.ADVERTISED_AT_MOST
+    names = [authority.subject.public_bytes() for authority in trust.authorities]
+    return trust.authorities if model.names_size(names) <= most else ()
+
+
+def _shared_context(host: model.Host, trust: ClientTrust | None, require: bool) -> SSL.Context:
+    """The one context of all hosts that are alike, in this configuration and the next.
+
+    A reload then costs what it changes. A context in use can be changed no more, so all that
+    goes into one is what it is found by.
+    """
+    named = advertised(host, trust)
+    recipe = (
+        host.key_pair.certificate,
+        sha256(host.key_pair.key).digest(),
+        trust.digest if trust is not None else b"",
+        bool(named),
+        require,
+    )
+    context = _shared.get(recipe)
+    if context is not None:
+        return context
+    context = _context()
+    _present(context, host.key_pair)
+    for authority in named:
+        context.add_client_ca(authority)
     if require and trust is not None:
-        mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
         store = context.get_cert_store()
         assert store is not None
         trust.fill(store)
-    return TLSHost(name, context, mode, trust, require, resumption)
+    _shared[recipe] = context
+    return context
 
 
 def _context() -> SSL.Context:

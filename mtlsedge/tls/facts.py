@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from mtlsedge.identity import ANONYMOUS, Identity
+from mtlsedge.openssl import agreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,23 @@ class HandshakeFacts:
         )
 
 
+NO_FACTS = HandshakeFacts()
+_Agreement = tuple[object, object, bytes, bool]
+_known: dict[_Agreement, HandshakeFacts] = {}
+_MOST_KNOWN = 256  # there are fewer ciphers and groups
+
+
+def facts_of(connection: SSL.Connection, resumed: bool) -> HandshakeFacts:
+    """The facts of a connection whose handshake is done, made once for all that agree alike."""
+    key = (*agreement(connection), resumed)
+    facts = _known.get(key)
+    if facts is None:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        facts = _known[key] = HandshakeFacts.of(connection, resumed)
+    return facts
+
+
 def _group_name(connection: SSL.Connection) -> str:
     try:
         return connection.get_group_name() or ""
@@ -47,23 +65,8 @@ class HandshakeFailure:
     port: int
     server_name: str
     reason: str
-    facts: HandshakeFacts = HandshakeFacts()
+    facts: HandshakeFacts = NO_FACTS
     identity: Identity = ANONYMOUS
-
-
-def presented(connection: SSL.Connection) -> tuple[bytes | None, list[bytes]]:
-    """The DER of the client's leaf (None where there is none) and of what it sent besides.
-
-    In a resumed session there is the leaf alone.
-    """
-    leaf = connection.get_peer_certificate()
-    if leaf is None:
-        return None, []
-    return _der(leaf), [_der(each) for each in connection.get_peer_cert_chain() or ()]
-
-
-def _der(certificate: crypto.X509) -> bytes:
-    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
 
 def failure_text(error: SSL.Error) -> str:

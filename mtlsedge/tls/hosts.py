@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from OpenSSL import SSL
 
 from mtlsedge.errors import BadHostName
-from mtlsedge.names import NameTable, canonical_host
+from mtlsedge.names import NameTable, canonical_host, is_address
 from mtlsedge.openssl import ask_without_verifying
 from mtlsedge.trust.judge import ClientTrust
 
@@ -45,14 +45,28 @@ class HostTable:
     default: TLSHost | None = None
 
     def find(self, server_name: bytes | None) -> tuple[str, TLSHost | None]:
-        """The canonical server name and its host; None where nobody answers to the name."""
+        """The canonical server name and its host; None where nobody answers to the name.
+
+        An address is no server name (RFC 6066 §3). Clients that send one all the same are taken
+        to have sent none, unless a host is called by it.
+        """
         if server_name is None:
             return "", self.default
         try:
             name = canonical_host(server_name.decode("ascii"))
         except (BadHostName, UnicodeDecodeError):
             return "", None
-        return name, self.names.find(name)
+        host = self.names.find(name)
+        if host is None and is_address(name):
+            return "", self.default
+        return name, host
+
+
+def nobody(server_name: bytes | None) -> str:
+    """Why a ClientHello that means none of the hosts is refused, for logs."""
+    if server_name is None:
+        return "no server name was sent and there is no default_host"
+    return f"no host answers to the server name {server_name.decode('ascii', 'replace')!r}"
 
 
 def enter(connection: SSL.Connection, host: TLSHost) -> None:

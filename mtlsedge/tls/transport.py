@@ -15,20 +15,29 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, cast
 
 from OpenSSL import SSL, crypto
-from twisted.internet import interfaces, main, tcp
+from twisted.internet import interfaces, main
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtlsedge.identity import ANONYMOUS, Identity
-from mtlsedge.openssl import RECORD, forget_errors, read_record, was_resumed, write_some
-from mtlsedge.ops.eager import acknowledge_now, write_eagerly
-from mtlsedge.tls.facts import HandshakeFacts, HandshakeFailure, failure_text, presented
+from mtlsedge.openssl import (
+    RECORD,
+    peer_certificates,
+    read_records,
+    say_goodbye,
+    shake_hands,
+    was_resumed,
+    write_some,
+)
+from mtlsedge.ops.eager import acknowledge_now, hold_segments, write_eagerly
+from mtlsedge.ops.progress import unsent
+from mtlsedge.tls.descriptor import Descriptor
+from mtlsedge.tls.facts import NO_FACTS, HandshakeFailure, facts_of, failure_text
 from mtlsedge.tls.hosts import TLSHost
 
 if TYPE_CHECKING:
@@ -36,24 +45,24 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-_READS_PER_TURN = 8  # full records, before other connections get their turn
+_READS_PER_TURN = 2  # of four full records, before other connections get their turn
 _LINGER_SECONDS = 10.0
-_LINGER_BYTES = 1 << 20
+_DONE = Failure(main.CONNECTION_DONE)
 
 
-class _State(Enum):
-    HANDSHAKE = auto()
-    SETTLING = auto()  # a verifier is still thinking
-    OPEN = auto()
-    LINGERING = auto()  # all is said; the client may still be sending
-    GONE = auto()  # aborted or lost: nothing is read, written or settled any more
+class _State:  # no enumeration: their look-ups cost ten times as much
+    HANDSHAKE = "handshake"
+    SETTLING = "settling"  # a verifier is still thinking
+    OPEN = "open"
+    LINGERING = "lingering"  # all is said; the client may still be sending
+    GONE = "gone"  # aborted or lost: nothing is read, written or settled any more
 
 
 _BEFORE_OPEN = (_State.HANDSHAKE, _State.SETTLING)
 
 
 @implementer(interfaces.ISSLTransport)
-class TLSServer(tcp.Server):
+class TLSServer(Descriptor):
     """One client's connection.
 
     Attributes:
@@ -77,17 +86,17 @@ class TLSServer(tcp.Server):
         # OpenSSL must read before it can write on, or the other way round.
         self._retry_write = self._retry_read = False
         self._settling: Deferred[Identity] | None = None
-        self._lingered = 0
+        self._left = 0  # bytes for a client that is being parted with, when it was last looked
         self._heard = False  # anything after the handshake
         self.host: TLSHost | None = None
         self.server_name = self.refusal = ""
         self.identity: Identity = ANONYMOUS
-        self.facts = HandshakeFacts()
+        self.facts = NO_FACTS
         self.proved: dict[int, bytes] = {}
         self._server = server
         self._terminator = server.terminator
         self._tls = self._terminator.greet(sock, self)
-        tcp.Server.__init__(self, sock, protocol, client, server, sessionno, reactor)
+        super().__init__(sock, protocol, client, server, sessionno, reactor)
         self._deadline = self._terminator.deadlines.deadline(self._too_slow)
         self._deadline.set(self._terminator.handshake_timeout)
         server.opened()
@@ -100,15 +109,14 @@ class TLSServer(tcp.Server):
             return self._read_plaintext()
         if self._state is _State.HANDSHAKE:
             return self._shake_hands()
-        if self._state is _State.LINGERING:
-            return self._discard()
+        if self._state is _State.LINGERING and self.discard():
+            self.connectionLost(_DONE)
         return None
 
     def _read_plaintext(self) -> Any:
         for _ in range(_READS_PER_TURN):
-            forget_errors()
             try:
-                data = read_record(self._tls)
+                data, more = read_records(self._tls)
             except SSL.WantReadError:
                 break
             except SSL.ZeroReturnError:
@@ -120,7 +128,7 @@ class TLSServer(tcp.Server):
                 return main.CONNECTION_LOST
             self._heard = True
             self.protocol.dataReceived(data)
-            if len(data) < RECORD or not self._reads():
+            if not more or not self._reads():
                 break
         if self._retry_write and self._state is _State.OPEN:
             self._retry_write = False
@@ -151,17 +159,14 @@ class TLSServer(tcp.Server):
     # -- the handshake ---------------------------------------------------------------------
 
     def _shake_hands(self) -> Any:
-        forget_errors()
         try:
-            self._tls.do_handshake()
-        except SSL.WantReadError:
-            return None
+            done = shake_hands(self._tls)
         except SSL.WantWriteError:
             self._wait_for_room()
             return None
         except SSL.Error as error:
             return self._fail(self.refusal or failure_text(error))
-        return self._settle()
+        return self._settle() if done else None
 
     def _settle(self) -> Any:
         """Establish who this is, once, also when the session was resumed."""
@@ -169,12 +174,12 @@ class TLSServer(tcp.Server):
         if host is None:
             return self._fail("no host was chosen")
         resumed = was_resumed(self._tls)
-        self.facts = HandshakeFacts.of(self._tls, resumed)
+        self.facts = facts_of(self._tls, resumed)
         if resumed and not host.resumption:
             return self._fail("a session of another host was resumed")
         answer: Identity | Deferred[Identity] = ANONYMOUS
         if host.trust is not None:
-            answer = host.trust.settle(*presented(self._tls), self.server_name)
+            answer = host.trust.settle(*peer_certificates(self._tls), self.server_name)
         if isinstance(answer, Deferred):
             self._state = _State.SETTLING
             self.stopReading()
@@ -235,6 +240,10 @@ class TLSServer(tcp.Server):
     def _too_slow(self) -> None:
         if self._state in _BEFORE_OPEN:
             self._report("the handshake took too long")
+        elif (left := unsent(self)) < self._left:
+            self._left = left  # a steady trickle, of what the kernel has
+            self._deadline.set(self._terminator.write_timeout)
+            return
         self.abortConnection()
 
     # -- writing ---------------------------------------------------------------------------
@@ -268,7 +277,6 @@ class TLSServer(tcp.Server):
         sent = 0
         size = min(len(data), self.SEND_LIMIT)
         view = memoryview(data) if size > RECORD else data
-        forget_errors()
         try:
             while sent < size:
                 sent += write_some(self._tls, view[sent:size] if sent or size > RECORD else view)
@@ -279,8 +287,6 @@ class TLSServer(tcp.Server):
             self.stopWriting()
         except SSL.Error:
             return main.CONNECTION_LOST
-        if sent and self.disconnecting:
-            self._deadline.set(self._terminator.write_timeout)
         return sent
 
     # -- the end ---------------------------------------------------------------------------
@@ -293,8 +299,8 @@ class TLSServer(tcp.Server):
         """
         if self._state is _State.OPEN:
             super().loseConnection()
-            if self.connected:
-                self._deadline.set(self._terminator.write_timeout)
+            self._left = unsent(self)
+            self._deadline.set(self._terminator.write_timeout)
         elif self._state is not _State.LINGERING:
             self.abortConnection()
 
@@ -303,13 +309,17 @@ class TLSServer(tcp.Server):
         self._state = _State.GONE
         super().abortConnection()
 
-    def lingerConnection(self) -> None:
-        """Close as ``loseConnection`` does, but let the client finish sending first.
+    def lingerConnection(self, last: bytes = b"") -> None:
+        """Send what is last, close as ``loseConnection`` does, but let the client finish first.
 
         A socket closed with unread bytes sends a reset, which may destroy the last answer
         before the client has read it.
         """
         self._linger = True
+        if last:
+            if self._state is _State.OPEN:
+                hold_segments(self.socket)
+            self.write(last)
         queued = self.dataBuffer or self._tempDataLen or self.producer or self._retry_write
         if self._state is _State.OPEN and not (self.disconnecting or queued):
             self._part_at_once()
@@ -325,9 +335,8 @@ class TLSServer(tcp.Server):
             cast(Any, self.reactor).callLater(0, self.connectionLost, Failure(outcome))
 
     def _postLoseConnection(self) -> Any:
-        forget_errors()
         try:
-            self._tls.shutdown()
+            say_goodbye(self._tls)
         except SSL.WantWriteError:  # no room for the goodbye yet; `doWrite` comes here again
             self._deadline.set(self._terminator.write_timeout)
             self.stopReading()
@@ -365,19 +374,8 @@ class TLSServer(tcp.Server):
 
     def _say_goodbye(self) -> None:
         """What ends without a close_notify looks cut off (RFC 8446 §6.1)."""
-        forget_errors()
         with suppress(SSL.Error):
-            self._tls.shutdown()
-
-    def _discard(self) -> Any:
-        try:
-            data = self.socket.recv(64 * 1024)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return main.CONNECTION_LOST
-        self._lingered += len(data)
-        return None if data and self._lingered < _LINGER_BYTES else main.CONNECTION_DONE
+            say_goodbye(self._tls)
 
     def connectionLost(self, reason: Failure) -> None:
         """Let go of everything; the protocol hears of it once."""
@@ -388,7 +386,7 @@ class TLSServer(tcp.Server):
         self._server.closed()
         settling, self._settling = self._settling, None
         try:
-            tcp.Server.connectionLost(self, reason)
+            super().connectionLost(reason)
         finally:
             # pyOpenSSL's object and ours hold each other; broken here, no collector is needed.
             self._tls.set_app_data(None)

@@ -53,6 +53,7 @@ def mint(
     issuer: Minted | None = None,
     ends: dt.datetime = NOW + 90 * DAY,
     begins: dt.datetime = NOW - 30 * DAY,
+    usage: x509.KeyUsage | None = None,
 ) -> Minted:
     """A certificate; self-signed unless an issuer is given. ``ca=None`` leaves constraints out."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -67,6 +68,8 @@ def mint(
     )
     if ca is not None:
         builder = builder.add_extension(x509.BasicConstraints(ca, None), critical=True)
+    if usage is not None:
+        builder = builder.add_extension(usage, critical=True)
     if sans:
         dns = [x509.DNSName(one) for one in sans]
         builder = builder.add_extension(x509.SubjectAlternativeName(dns), critical=False)
@@ -94,6 +97,19 @@ def unfit_keys() -> dict[str, bytes]:
     return {file: key.private_bytes(*how) for file, key in keys.items()}
 
 
+_SIGNS_ONLY_CERTIFICATES = x509.KeyUsage(
+    False,
+    False,
+    False,
+    False,
+    False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 def write_pki(directory: Path) -> None:
     """Every file that a test names, in one directory; keys are for their owner only."""
     server = mint("server", sans=("iot.example.com",))
@@ -110,6 +126,7 @@ def write_pki(directory: Path) -> None:
         "ca.pem": ca.pem,
         "ca-with-key.pem": ca.pem + ca.key_pem(),
         "leaf-as-ca.pem": ca.pem + server.pem,
+        "no-crls.pem": mint("Mute", usage=_SIGNS_ONLY_CERTIFICATES).pem,
         "no-constraints.pem": mint("v1", ca=None).pem,
         "old-ca.pem": mint("Old CA", ca=True, ends=NOW - DAY).pem,
         "cut.pem": ca.pem[:-30],
@@ -136,12 +153,13 @@ def write_pki(directory: Path) -> None:
         (directory / file).chmod(0o600)
 
 
-def check_verifier(spec: str) -> None:
+def check_verifier(spec: str, directory: Path) -> str:
     """Knows ``good`` and nothing else; ``broken`` fails as a bad plugin would."""
     if spec == "broken":
         raise RuntimeError("a third party's mistake")
     if spec != "good":
         raise BadVerifier("there is no such verifier")
+    return spec
 
 
 def right() -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from config_making import NOW, at, broken, check_verifier, load, problems, right
 
 from mtlsedge.config.edge import _LIMITS
-from mtlsedge.config.load import load_file
+from mtlsedge.config.load import load_file, load_mapping
 from mtlsedge.errors import ConfigurationError
 from mtlsedge.model import (
     Domain,
@@ -62,6 +62,10 @@ certificate = "ca.pem"
 hosts = ["iot.example.com"]
 crl = ["ca.crl", "ca-der.crl", "two.crl"]
 crl_policy = "warn"
+crl_check = "leaf"
+crl_grace = "1h"
+crl_issuer = "ca.pem"
+required_policies = ["1.2.3", "2.5.29.32.0"]
 verifier = "good"
 
 [[application]]
@@ -145,7 +149,9 @@ def test_clients_and_tokens_are_read_whole(pki: Path) -> None:
     assert (pki / "ca.pem").read_bytes() == ca.certificates
     assert [str(pki / f) for f in ("ca.crl", "ca-der.crl", "two.crl")] == [c.place for c in ca.crls]
     assert (pki / "ca-der.crl").read_bytes() == ca.crls[1].data
-    assert ("warn", ("good",)) == (ca.crl_policy, ca.verifiers)
+    assert ("warn", "leaf", 3600.0) == (ca.crl_policy, ca.crl_check, ca.crl_grace)
+    assert (pki / "ca.pem").read_bytes() == ca.crl_issuers
+    assert (("1.2.3", "2.5.29.32.0"), ("good",)) == (ca.required_policies, ca.verifiers)
     assert ("ab" * 32, 1924992000.0) == (token.secret_sha256, token.expires)
 
 
@@ -289,3 +295,40 @@ def test_relative_paths_start_at_the_file_whatever_the_current_directory(
     configuration = load_file(file, check_verifier=check_verifier, now=NOW.timestamp())
     assert pki / "keys" == configuration.edge.state
     assert str(pki / "server.pem") == configuration.hosts[0].key_pair.place
+
+
+def test_a_crl_in_base64_without_armour_is_taken(pki: Path) -> None:
+    """It is what `cfssl gencrl` writes."""
+    mapping = right()
+    mapping["client_ca"][0]["crl"] = ["base64.crl"]
+    configuration = load(mapping, pki)
+    assert (pki / "base64.crl").read_bytes() == configuration.client_cas[0].crls[0].data
+    assert () == configuration.warnings
+
+
+def test_verifiers_and_what_they_attach_are_read(pki: Path) -> None:
+    """The product's own selector becomes a verifier, whose paths the verifiers' room settles."""
+    mapping = right()
+    mapping["host"][0]["forward_attributes"] = ["department", "floor"]
+    mapping["client_ca"][0] |= {"verifiers": ["a", "b"], "verifiers_match": "any"}
+    urls = {"evaluate_url": 'https://e.example.com/"x"', "keys_url": "https://e.example.com/k"}
+    rules = [{"external_evaluation": urls}, {"attribute": ["department=radiology", "a=b=c"]}]
+    mapping["application"][0]["policy"][0]["include"] = rules
+    asked: list[tuple[str, Path]] = []
+
+    def settle(spec: str, directory: Path) -> str:
+        asked.append((spec, directory))
+        return f"settled {len(asked)}"
+
+    loaded = load_mapping(mapping, pki, check_verifier=settle, now=NOW.timestamp())
+    external = (
+        'external:evaluate_url="https://e.example.com/\\"x\\"",keys_url="https://e.example.com/k"'
+    )
+    assert [("a", pki), ("b", pki), (external, pki)] == asked
+    assert ("department", "floor") == loaded.hosts[0].forward_attributes
+    ca = loaded.client_cas[0]
+    assert (("settled 1", "settled 2"), "any") == (ca.verifiers, ca.verifiers_match)
+    assert (
+        Rule("external_evaluation", ("settled 3",)),
+        Rule("attribute", ("department=radiology", "a=b=c")),
+    ) == loaded.applications[0].policies[0].rules.include

@@ -35,6 +35,7 @@ upstream = ["https://a.example.com", "https://b.example.com"]
 upstream_ca = "system"
 handshake = "require"
 unprotected = "pass"
+advertise_cas = "never"
 forward_certificate = ["cf", "xfcc"]
 [[client_ca]]
 name = "client CA"
@@ -61,6 +62,7 @@ SAME_AS_OPTIONS = [
     *("--certificate", "server.pem", "--key", "server-key.pem"),
     *("--upstream", "https://a.example.com", "--upstream", "https://b.example.com"),
     *("--upstream-ca", "system", "--handshake", "require", "--unprotected", "pass"),
+    *("--advertise-cas", "never"),
     *("--forward-certificate", "cf", "--forward-certificate", "xfcc"),
     *CA,
     *("--crl", "ca.crl", "--crl", "ca-der.crl", "--verifier", "good"),
@@ -155,7 +157,7 @@ def test_usage_errors(arguments: list[str], word: str) -> None:
         (["--upstream", "https://a"], "--upstream-ca", "system"),
         (["--handshake", "x"], "--handshake", "not one of"),
         (["--workers", "x"], "--workers", "whole number"),
-        (["--crl", "cut.crl"], "--crl", "cut short"),
+        (["--crl", "no.crl"], "--crl", "No such file"),
         (["--verifier", "odd"], "--verifier", "no such verifier"),
         (["--include", "ip=x"], "--include ip", "not an IP"),
         (["--exclude", "certificate=false"], "--exclude certificate", "'exclude'"),
@@ -205,6 +207,15 @@ def test_help_verifiers_prints_what_was_injected_and_exits(
     with pytest.raises(SystemExit) as caught:
         parsed(["--help-verifiers"])
     assert (0, [1]) == (caught.value.code, called)
+
+
+def test_help_verifier_prints_the_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name."""
+    called: list[str] = []
+    monkeypatch.setattr(ServeOptions, "print_verifiers", staticmethod(called.append))
+    with pytest.raises(SystemExit) as caught:
+        parsed(["--help-verifier", "pin"])
+    assert (0, ["pin"]) == (caught.value.code, called)
 
 
 def test_every_option_is_in_the_help() -> None:

@@ -40,6 +40,12 @@ def ca(**values: Any) -> Callable[[dict[str, Any]], object]:
         ),
         (ca(crl="stale.crl"), "client_ca[0].crl", "stale since 2029-12-31"),
         (ca(crl="stranger.crl"), "client_ca[0].crl", "not in the bundle"),
+        (ca(crl=["ca.crl", "empty.crl"]), "client_ca[0].crl[1]", "empty.crl is empty"),
+        (ca(crl="cut.crl"), "client_ca[0].crl", "cut.crl is cut short"),
+        (ca(crl="half-pasted.crl"), "client_ca[0].crl", "cut short"),
+        (ca(crl="cut-der.crl"), "client_ca[0].crl", "cut-der.crl cannot be read"),
+        (ca(crl="text.txt"), "client_ca[0].crl", "text.txt cannot be read"),
+        (ca(crl="ca.pem"), "client_ca[0].crl", "ca.pem is PEM and holds no X509 CRL"),
         (lambda m: m["edge"].update(admin=":9901"), "edge.admin", "whoever can reach it"),
         (
             lambda m: m["application"][0].pop("policy"),

@@ -129,7 +129,9 @@ class Wire:
     def loseConnection(self) -> None:
         self._close("lose")
 
-    def lingerConnection(self) -> None:
+    def lingerConnection(self, last: bytes = b"") -> None:
+        if last:
+            self.write(last)
         self._close("linger")
 
     def abortConnection(self) -> None:
@@ -139,6 +141,9 @@ class Wire:
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         pass
+
+    client = ("192.0.2.7", 40_000)
+    local_port = 443
 
     def getPeer(self) -> IPv4Address:
         return IPv4Address("TCP", "192.0.2.7", 40_000)
@@ -158,6 +163,7 @@ class Endpoint:
 
     def __init__(self, clock: Clock) -> None:
         self.mode = "accept"
+        self.why: Exception = ConnectionRefusedError()  # whoever is refused
         self.wires: list[Wire] = []
         self.attempts: list[tuple[Deferred[Any], Any]] = []
         self.asked = 0
@@ -167,7 +173,7 @@ class Endpoint:
         """As ``IStreamClientEndpoint`` has it."""
         self.asked += 1
         if self.mode == "refuse":
-            return fail(ConnectionRefusedError())
+            return fail(self.why)
         if self.mode == "accept":
             return succeed(self._made(factory))
         attempt: Deferred[Any] = Deferred()
@@ -283,7 +289,7 @@ class Bench:
 
 def counts(origin: Origin) -> tuple[int, int, int, int]:
     """An origin's open, idle and attempted connections, and its queue."""
-    return len(origin._open), len(origin._idle), origin._attempts, len(origin._queue)
+    return len(origin._open), len(origin.idle), origin._attempts, len(origin._queue)
 
 
 def get(path: str = "/", more: str = "", method: str = "GET", version: str = "1.1") -> bytes:

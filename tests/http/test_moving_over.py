@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 
 from mtlsedge.http.site import Front
 from mtlsedge.identity import ANONYMOUS, Identity, Reason
+from mtlsedge.names import NameTable
+from mtlsedge.policy.tree import PolicyTree
 from mtlsedge.session.keys import KeyRing
 from support.memory import NAME, MemoryEdge, holder
 
@@ -56,5 +60,28 @@ def test_a_host_that_has_come_to_require_a_certificate_gets_one(
     assert b"HTTP/1.1 200 " == client.send(REQUEST)[:13]
     reloaded(edge, judged)
     assert b"HTTP/1.1 %b " % status == client.send(REQUEST)[:13]
+    assert client.closed
+    edge.close()
+
+
+def test_an_idle_connection_keeps_no_configuration_but_its_own(ring: KeyRing) -> None:
+    """Whatever came and went between its own and the one in force is forgotten."""
+    edge = MemoryEdge(ring, host={"unprotected": "pass"})
+    client = edge.connect()
+    client.send(REQUEST)
+    between: list[weakref.ref[PolicyTree]] = []
+    latest = edge.front
+    for _ in range(3):
+        tree = PolicyTree(())
+        between.append(weakref.ref(tree))
+        site = replace(edge.front.sites[NAME], policy=tree)
+        front = replace(latest, sites={NAME: site}, names=NameTable(), retired=False)
+        front.names.add(NAME, site)
+        latest.retire(front)
+        latest = front
+    del tree, site, front
+    gc.collect()
+    assert [True, True, False] == [each() is None for each in between]
+    assert b"HTTP/1.1 200 " == client.send(REQUEST)[:13]
     assert client.closed
     edge.close()

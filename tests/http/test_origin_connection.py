@@ -55,6 +55,10 @@ class Asker:
     def origin_head(self, head: ResponseHead) -> None:
         self.told.append(head.status)
 
+    def origin_answer(self, head: ResponseHead, body: bytes) -> None:
+        self.told += [head.status, body] if body else [head.status]
+        self.origin_complete([])
+
     def origin_body(self, data: bytes) -> None:
         self.told.append(data)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from errno import EADDRNOTAVAIL, EMFILE, ENFILE
 from random import Random
 
 import pytest
@@ -11,6 +12,7 @@ from OpenSSL import SSL
 from service_identity import VerificationError
 from service_identity.exceptions import DNSMismatch, IPAddressMismatch
 from service_identity.hazmat import DNS_ID, IPAddress_ID
+from twisted.internet.error import ConnectBindError
 from twisted.python.failure import Failure
 
 from mtlsedge.http.origins import _why
@@ -367,3 +369,37 @@ def test_the_count_never_drifts(seed: int) -> None:
 def test_why_an_origin_was_not_reached_is_said_in_words(error: Exception, expected: str) -> None:
     """With the key that mends it."""
     assert expected == _why(Failure(error))
+
+
+# -- the edge's own shortages ----------------------------------------------------------------
+
+SHORTAGES = [
+    OSError(EMFILE, "Too many open files"),
+    ConnectBindError(ENFILE, "Too many open files in system"),
+    ConnectBindError(EADDRNOTAVAIL, "Cannot assign requested address"),
+]
+
+
+@pytest.mark.parametrize("why", SHORTAGES, ids=lambda why: type(why).__name__)
+def test_an_origin_is_not_to_blame_where_the_edge_is_out_of_descriptors(why: Exception) -> None:
+    """503, which says when to come again; and it stays the first choice."""
+    bench = Bench()
+    bench.endpoint.mode, bench.endpoint.why = "refuse", why
+    (client,) = ask(bench, 1)
+    assert [503] == statuses(client.taken())
+    assert bench.origins[0].healthy
+    assert (0, 0, 0, 0) == counts(bench.origins[0])
+
+
+def test_without_a_descriptor_requests_share_the_connections_there_are() -> None:
+    """In turn; who was queued and has gone takes nobody's turn."""
+    bench = Bench()
+    (first,) = ask(bench, 1)
+    bench.endpoint.mode, bench.endpoint.why = "refuse", SHORTAGES[0]
+    second, third, fourth = ask(bench, 3)
+    assert b"" == second.taken() + third.taken() + fourth.taken()
+    third.lost()
+    for client in (first, second, fourth):
+        bench.wire.say(OK)
+        assert [200] == statuses(client.taken())
+    assert (1, 1, 0, 0) == counts(bench.origins[0])

@@ -26,20 +26,19 @@ def rendered(
     edge: MemoryEdge, head: RequestHead, upgrade: bytes = b"", body: bytes = b"", **more: Any
 ) -> StrictRequest:
     """The head as an origin reads that forgives nothing; ``body`` is put behind it."""
-    written = render_request(
+    before, behind = render_request(
         head,
         Target(head.method, NAME, read_path(head.target)),
         edge.connect(holder()).caller,
         **{
             "host": NAME.encode(),
-            "request_id": b"id-1",
             "session": None,
             "good_cookies": [],
             "upgrade": upgrade,
             **more,
         },
     )
-    requests, rest = read_requests(written + body)
+    requests, rest = read_requests(before + b"id-1" + behind + body)
     assert b"" == rest
     (request,) = requests
     return request

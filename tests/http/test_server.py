@@ -200,9 +200,12 @@ TIMES = model.Timeouts(
 )
 
 
-def patient(**more: float) -> tuple[Bench, Wire]:
+USUAL = model.Limits()
+
+
+def patient(limits: model.Limits = USUAL, **more: float) -> tuple[Bench, Wire]:
     """A bench with different times for everything, and a client."""
-    bench = Bench(timeouts=replace(TIMES, **more))
+    bench = Bench(timeouts=replace(TIMES, **more), limits=limits)
     return bench, bench.client()
 
 
@@ -258,7 +261,7 @@ def test_an_idle_connection_is_closed() -> None:
 
 def test_a_body_has_its_time_between_two_pieces() -> None:
     """``request_body``; the origin's answer is not waited for meanwhile."""
-    bench, client = patient()
+    bench, client = patient(limits=model.Limits(min_request_rate=0))
     client.say(POST)
     for _ in range(3):
         bench.wait(38)
@@ -268,6 +271,56 @@ def test_a_body_has_its_time_between_two_pieces() -> None:
     bench.wait(4)
     assert [408] == statuses(client.taken())
     assert "abort" == bench.wire.closing
+
+
+DRIPPED = "Content-Length: 1000000\r\n"
+
+
+def test_a_body_that_drips_is_refused() -> None:
+    """``min_request_rate``, over ``request_body`` seconds: never silent is not enough."""
+    bench, client = patient()
+    client.say(get("/", DRIPPED, "POST"))
+    for _ in range(38):
+        bench.wait(0.9)
+        client.say(b"x" * 90)
+    assert b"" == client.taken()
+    bench.wait(4)
+    assert [408] == statuses(client.taken())
+    assert "the request body came too slowly: 3420 bytes in 40 s" in bench.lines[0]["reason"]
+    assert "abort" == bench.wire.closing
+
+
+def test_a_body_that_is_fast_enough_over_all_may_pause() -> None:
+    """Each stretch is judged as a whole, for as long as the body lasts; then nothing is."""
+    bench, client = patient()
+    bench.origins[0].settings = replace(bench.origins[0].settings, response=1000)
+    client.say(get("/", DRIPPED, "POST"))
+    for _ in range(20):
+        client.say(b"x" * 5_000)
+        bench.wait(38)
+    assert b"" == client.taken()
+    client.say(b"x" * 900_000)
+    bench.wait(100)
+    bench.wire.say(OK)
+    assert [200] == statuses(client.taken())
+
+
+def test_a_body_that_drips_because_the_origin_takes_no_more_is_not_the_clients_fault() -> None:
+    """While it is held back nobody counts; afterwards a new stretch begins."""
+    bench, client = patient()
+    bench.origins[0].settings = replace(bench.origins[0].settings, response=1000)
+    client.say(get("/", DRIPPED, "POST"))
+    bench.wait(20)
+    bench.wire.choked = True
+    client.say(b"x" * 70_000)
+    assert not client.reading
+    bench.wait(300)
+    bench.wire.take()
+    assert client.reading
+    bench.wait(38)
+    assert b"" == client.taken()
+    bench.wait(4)
+    assert [408] == statuses(client.taken())
 
 
 def test_a_body_that_the_origin_does_not_take_is_not_the_clients_fault() -> None:
@@ -334,10 +387,35 @@ def test_a_client_that_takes_a_little_is_not_cut_off() -> None:
     stuck(bench, client)
     for _ in range(5):
         bench.wait(70)
-        client.take(1000)
+        client.take(10_000)
     assert "" == client.closing
     bench.wait(170)
     assert "abort" == client.closing
+
+
+def test_a_client_that_takes_a_byte_now_and_then_is_cut_off() -> None:
+    """``min_response_rate``, over ``write`` seconds; 0 asks for any progress at all."""
+    for rate, closing in ((100, "abort"), (0, "")):
+        bench, client = patient(limits=model.Limits(min_response_rate=rate))
+        stuck(bench, client)
+        for _ in range(8):
+            bench.wait(11)
+            client.take(999)
+        assert closing == client.closing
+        assert [(200, "the client takes too little of its answer")] * bool(closing) == [
+            (line["status"], line["reason"]) for line in bench.lines
+        ]
+
+
+def test_what_is_said_meanwhile_does_not_hide_what_was_taken() -> None:
+    """Its queue stays as long as it was, and yet the client takes its share."""
+    bench, client = patient()
+    stuck(bench, client)
+    for _ in range(10):
+        bench.wait(20)
+        client.take(10_000)
+        bench.wire.protocol.dataReceived(b"x" * 10_000)  # it was on its way
+    assert "" == client.closing
 
 
 def test_a_last_answer_that_is_not_taken_is_not_kept_for_ever() -> None:

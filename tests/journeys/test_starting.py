@@ -128,12 +128,11 @@ def test_what_this_release_does_not_serve_is_said_at_the_start(
 ) -> None:
     """Nothing that the operator wrote is silently without effect."""
     config: dict[str, Any] = {
-        "edge": {"workers": 4, "admin": "127.0.0.1:9901"},
+        "edge": {"admin": "127.0.0.1:9901"},
         **tables.one_host(NAME, origin.url),
     }
     edge = start_edge(config)
     wait_until(lambda: "serving generation 1" in edge.log(), 20, "the edge to serve")
-    assert "workers = 4" in edge.log()
     assert "admin = '127.0.0.1:9901'" in edge.log()
 
 

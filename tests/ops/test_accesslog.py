@@ -24,9 +24,11 @@ from mtlsedge.identity import ANONYMOUS, Identity, PeerChain, Reason
 from mtlsedge.ops import accesslog
 from mtlsedge.ops.accesslog import (
     AccessLog,
+    asked_fragment,
     certificate_fragment,
     client_fragment,
     handshake_failure_line,
+    judged_fragment,
     request_line,
     timestamp,
     tls_fragment,
@@ -45,6 +47,7 @@ def _identity(**leaf: str) -> Identity:
 def _line(**changes: Any) -> str:
     fields: dict[str, Any] = {
         "time": 1_795_442_400.1239,
+        "event": "request",
         "request_id": "id-1",
         "client": CLIENT,
         "cert": CERT,
@@ -63,7 +66,10 @@ def _line(**changes: Any) -> str:
         "policy": "devices",
         "reason": "matched",
     }
-    return request_line(**(fields | changes))
+    fields |= changes
+    asked = asked_fragment(fields.pop("host"), fields.pop("method"), fields.pop("path"))
+    words = [fields.pop(name) for name in ("decision", "application", "policy", "reason")]
+    return request_line(**fields, asked=asked, judged=judged_fragment(*words))
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import random
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
@@ -165,6 +167,44 @@ def test_an_error_in_one_spares_the_others(clock: Clock) -> None:
         globalLogPublisher.removeObserver(logged.append)
     assert [0, 1, 2] == passed
     assert 3 == len([each for each in logged if "log_failure" in each])
+
+
+class InTurns(Clock):
+    """A clock that keeps what is to happen in the reactor's next turn until it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.next_turn: list[Callable[[], None]] = []
+
+    def callLater(self, delay: float, call: Any, *args: Any, **kw: Any) -> Any:
+        if delay:
+            return super().callLater(delay, call, *args, **kw)
+        self.next_turn.append(lambda: call(*args, **kw))
+        return None
+
+
+def test_a_crowd_that_is_late_together_leaves_others_their_turn() -> None:
+    """Ten thousand who say nothing end a few at a time, in order, and none is forgotten."""
+    clock = InTurns()
+    clock.advance(1000.3)
+    deadlines = Deadlines(clock)
+    passed: list[int] = []
+    late = [deadlines.deadline(lambda n=n: passed.append(n)) for n in range(1000)]
+    moved = [deadlines.deadline(lambda: passed.append(-1)) for _ in range(5000)]
+    for each in (*late, *moved):
+        each.set(5)
+    for each in moved:
+        each.set(500)
+    run(clock, 7)
+    turns = 0
+    while clock.next_turn:
+        assert len(passed) <= 20 * (turns + 1)
+        clock.next_turn.pop()()
+        turns += 1
+    assert list(range(1000)) == passed
+    assert turns > 50
+    run(clock, 490)
+    assert 1000 == len(passed)
 
 
 def test_long_and_short_in_turn_do_not_pile_up(clock: Clock) -> None:

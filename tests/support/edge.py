@@ -39,6 +39,7 @@ class Edge:
         config: Mapping[str, Any] | str | None = None,
         *,
         options: tuple[str, ...] = (),
+        twistd: tuple[str, ...] = ("--nodaemon", "--pidfile="),
         env: Mapping[str, str] | None = None,
         clean_log: bool = True,
     ) -> None:
@@ -47,6 +48,7 @@ class Edge:
         self.clean_log = clean_log
         self._config = config
         self._options = options
+        self._twistd = twistd
         self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -74,7 +76,7 @@ class Edge:
         if self._config is not None:
             self.config_path.write_text(self._toml())
             options = ("--config", str(self.config_path), *options)
-        command = [sys.executable, str(TWISTD), "--nodaemon", "--pidfile=", "mtlsedge", *options]
+        command = [sys.executable, str(TWISTD), *self._twistd, "mtlsedge", *options]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [part.replace("{port}", str(self.port)) for part in command],
@@ -113,6 +115,13 @@ class Edge:
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    def rewrite(self, config: Mapping[str, Any] | str) -> None:
+        """Put another configuration in the file, whole at any moment; SIGHUP makes it count."""
+        self._config = config
+        new = self.config_path.with_suffix(".new")
+        new.write_text(self._toml())
+        new.rename(self.config_path)
 
     def log(self) -> str:
         """What the process wrote to its log, standard output and standard error so far."""

@@ -22,12 +22,27 @@ ROOMS = {
     "session": VALUES,
     "pki": VALUES,
     "ops": VALUES,
+    "workers": VALUES | {"ops"},
     "tls": VALUES | {"trust", "ops"},
     "http": VALUES | {"policy", "session", "ops"},
 }
 """What each room may import, besides itself."""
-WIRING = frozenset({"assembly", "service", "tap", "cli", "check", "demo", "__main__"})
-MAY_PRINT = frozenset({"cli", "check", "demo"})
+WIRING = frozenset(
+    {
+        "assembly",
+        "serving",
+        "service",
+        "tap",
+        "cli",
+        "pki_cli",
+        "check",
+        "explain",
+        "replay",
+        "demo",
+        "__main__",
+    }
+)
+MAY_PRINT = frozenset({"cli", "pki_cli", "check", "explain", "replay", "demo"})
 NO_SYSTEM_TRUST = frozenset({"trust", "tls"})
 SYSTEM_TRUST = frozenset(
     {

@@ -108,10 +108,16 @@ class MemoryTransport:
     def loseConnection(self) -> None:
         self._close(ConnectionDone())
 
-    lingerConnection = loseConnection
+    def lingerConnection(self, last: bytes = b"") -> None:
+        if last:
+            self.write(last)
+        self.loseConnection()
 
     def abortConnection(self) -> None:
         self._close(ConnectionAborted())
+
+    client: tuple[str, int] = ("192.0.2.7", 40_000)
+    local_port: int = 443
 
     def getPeer(self) -> IPv4Address:
         return IPv4Address("TCP", "192.0.2.7", 40_000)

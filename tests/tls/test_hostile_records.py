@@ -198,18 +198,21 @@ async def test_a_goodbye_under_pause_is_heard_after_it(serve: Serve) -> None:
 
     def client() -> None:
         sock = greet(serving.number)
-        sock.send(b"x" * 40_000)
+        sock.sendall(b"x" * 200_000)
         sock.unwrap()
 
     leaving = aside(client)
     protocol = await serving.protocol()
-    for pieces in (1, 2, 3):
-        await until(lambda n=pieces: protocol.events.count("data") == n, "a piece")
+    pieces = 0
+    while len(protocol.received) < 200_000:
+        await until(lambda n=pieces: protocol.events.count("data") > n, "a piece")
         await turns()
-        assert not protocol.reasons
+        pieces += 1
+        assert (pieces, []) == (protocol.events.count("data"), protocol.reasons)
         protocol.transport.resumeProducing()
+    assert pieces > 2
     await until(lambda: protocol.reasons, "the end")
-    assert ([ConnectionDone], 40_000) == (protocol.reasons, len(protocol.received))
+    assert ([ConnectionDone], 200_000) == (protocol.reasons, len(protocol.received))
     await leaving
 
 

@@ -29,6 +29,7 @@ from twisted.internet.task import Clock
 from mtlsedge.identity import ANONYMOUS
 from mtlsedge.names import NameTable
 from mtlsedge.tls.hosts import HostTable, TLSHost
+from mtlsedge.tls.lobby import Lobby, choose
 from support import certs
 
 Serve = Callable[..., Serving]
@@ -112,9 +113,6 @@ UNKNOWN = [
     b"a.example.com..",
     b".a.example.com",
     b"a_example.com",
-    b"127.0.0.1",
-    b"::1",
-    b"[::1]",
     b"0x7f.1",
     b"1.2.3",
     b"a.example.com:443",
@@ -144,6 +142,29 @@ async def test_every_other_name_gets_the_alert_and_a_line(
         assert f"no host answers to the server name {shown}" == failure.reason
     await until(lambda: all(each.reasons for each in serving.protocols), "the end of all")
     assert {("made", "lost")} == {tuple(each.events) for each in serving.protocols}
+
+
+@pytest.mark.parametrize(
+    ("sent", "called"),
+    [(b"127.0.0.1", "127.0.0.1"), (b"::1", "::1"), (b"[::1]", "::1"), (b"[0::0:1]", "::1")],
+)
+@pytest_twisted.ensureDeferred
+async def test_an_address_is_no_server_name(
+    serve: Serve, hosts: dict[str, TLSHost], sent: bytes, called: str
+) -> None:
+    """Whoever sends one gets the default host, as if nothing was sent, or a host of that name."""
+    serving = serve(Scribe, hosts, default=A_LABEL)
+    assert A_LABEL == (await aside(answered, serving.number, sent))[0]
+    assert "" == serving.protocols[0].transport.server_name
+    serving = serve(Scribe, hosts)
+    assert ALERT_112 == (await aside(answered, serving.number, sent))[1]
+    await until(lambda: serving.failures, "the failure")
+    assert f"no host answers to the server name {sent.decode()!r}" == serving.failures[0].reason
+    serving = serve(
+        Scribe, {**hosts, called: tls_host(called, pair=certs.server(NAME))}, default=A_LABEL
+    )
+    assert NAME == (await aside(answered, serving.number, sent))[0]
+    assert called == serving.protocols[0].transport.server_name
 
 
 @pytest_twisted.ensureDeferred
@@ -256,11 +277,10 @@ def test_a_retried_hello_cannot_change_its_mind() -> None:
         (NAME.encode(), b"A.example.com.", True),
     ]:
         answers = terminator(hosts, lambda _: None, Clock(), default="open.example.com")
-        real = SSL.Connection(answers.lobby, None)
         newcomer = SimpleNamespace(host=None, server_name="", refusal="", proved={})
-        real.set_app_data(newcomer)
-        assert answers._choose(named(real, first))
-        assert expected == answers._choose(named(real, second))
+        real = Lobby().receive(None, answers.hosts, newcomer)
+        assert choose(named(real, first))
+        assert expected == choose(named(real, second))
         assert expected == (newcomer.refusal == "")
 
 

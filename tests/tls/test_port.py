@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -54,6 +55,52 @@ async def test_at_the_limit_others_wait_and_are_served_when_one_leaves(serve: Se
         sock.close()
     await until(lambda: all(each.reasons for each in serving.protocols), "the end of all")
     (await aside(greet, serving.number)).close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_limit_that_is_raised_lets_in_those_who_wait(serve: Serve) -> None:
+    """At once: nobody has to leave first."""
+    serving = serve(limit=1)
+    first = await aside(greet, serving.number)
+    second = aside(greet, serving.number)
+    await turns()
+    assert not second.called
+    serving.port.limit = 2
+    (await second).close()
+    first.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_below_a_limit_that_is_lowered_nobody_is_let_in(serve: Serve) -> None:
+    """And the port does not turn idly until enough have left."""
+    serving = serve(limit=3)
+    made = [await aside(greet, serving.number) for _ in range(3)]
+    serving.port.limit = 2
+    waiting = aside(greet, serving.number)
+    for sock in made:
+        await turns()
+        assert (3, False) == (len(serving.protocols), waiting.called)
+        assert serving.port not in serving.port.reactor.getReaders()
+        if sock is made[1]:
+            break
+        sock.close()
+    made[1].close()
+    (await waiting).close()
+    made[2].close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_room_is_asked_for_where_somebody_waits(serve: Serve) -> None:
+    """Again and again, while the port is full; and never where nobody does."""
+    asked: list[int] = []
+    serving = serve(limit=1, make_room=lambda: asked.append(1))
+    sock = await aside(greet, serving.number)
+    await aside(time.sleep, 0.6)
+    assert [] == asked
+    waiting = aside(greet, serving.number)
+    await until(lambda: len(asked) >= 2, "the question, twice")
+    sock.close()
+    (await waiting).close()
 
 
 @pytest_twisted.ensureDeferred
@@ -168,6 +215,23 @@ async def test_an_inherited_socket_is_served(serve: Serve) -> None:
         await serving.port.stopListening()
         waiting = await aside(knock, inherited.getsockname()[1])  # it listens still
         waiting.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_that_is_lent_accepts_nobody_and_ends_nothing(serve: Serve) -> None:
+    """Other processes have its socket: they accept on it, also when it is closed here."""
+    serving = serve()
+    number = serving.number
+    with serving.port.socket.dup() as elsewhere:
+        serving.port.lend()
+        for closed_here in (False, True):
+            if closed_here:
+                await serving.port.stopListening()
+            client = await aside(knock, number)
+            await turns()
+            assert [] == serving.protocols
+            elsewhere.accept()[0].close()
+            client.close()
 
 
 @pytest_twisted.ensureDeferred

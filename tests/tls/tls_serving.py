@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol
@@ -24,6 +23,7 @@ from mtlsedge.ops.deadlines import Deadlines
 from mtlsedge.tls.contexts import build_host
 from mtlsedge.tls.facts import HandshakeFailure
 from mtlsedge.tls.hosts import HostTable, TLSHost
+from mtlsedge.tls.lobby import Lobby
 from mtlsedge.tls.port import TLSPort, open_port
 from mtlsedge.tls.terminator import Terminator
 from mtlsedge.trust.judge import ClientTrust
@@ -119,7 +119,9 @@ def terminator(
     for pattern, host in hosts.items():
         names.add(pattern, host)
     table = HostTable(names, names.find(default) if default else None)
-    return Terminator(table, Deadlines(clock), more.pop("handshake_timeout", 10.0), failed, **more)
+    lobby = more.pop("lobby", None) or Lobby()
+    patience = more.pop("handshake_timeout", 10.0)
+    return Terminator(table, lobby, Deadlines(clock), patience, failed, **more)
 
 
 def open_serving(
@@ -213,9 +215,9 @@ def read_all(sock: ssl.SSLSocket) -> bytes:
 
 
 class Intercepted:
-    """A transport's ``SSL.Connection`` of which some methods do as a test says."""
+    """A transport's ``SSL.Connection``, say, of which some methods do as a test says."""
 
-    def __init__(self, real: SSL.Connection, **methods: Callable[..., Any]) -> None:
+    def __init__(self, real: Any, **methods: Callable[..., Any]) -> None:
         self._real = real
         self.__dict__.update(methods)
 

@@ -1,0 +1,146 @@
+"""What does a request carry that was let through? Put together once, also for those like it.
+
+Clients on kept connections repeat themselves byte for byte. What such a request led to, its
+repetition leads to as well, while nothing can have changed that it rests on: it is the same
+caller's, under the same configuration, and what was decided was decided within the last second.
+Whoever changes anything sooner calls ``Caller.forget``.
+"""
+
+from __future__ import annotations
+
+from mtlsedge.http.access import AccessSession
+from mtlsedge.http.messages import RequestHead
+from mtlsedge.http.origin_request import render_request
+from mtlsedge.http.site import Caller
+from mtlsedge.ops.accesslog import asked_fragment, judged_fragment, noted_fragment
+from mtlsedge.policy.question import Decision
+from mtlsedge.target import Target
+
+_NOBODY: frozenset[str] = frozenset()
+_FRESH = 1.0  # seconds
+_MOST = 8  # per client
+_LONGEST = 2048  # bytes of a request that is remembered
+
+
+class Passage:
+    """A decision that admits, and all that goes on to the origin with the request.
+
+    Attributes:
+        session: the caller's at the application, None where it has none.
+        good_cookies: the caller's own tokens among the request's cookies.
+        upgrade: the protocols that the origin may be asked to switch to, b"" if none.
+        made: when all of this was settled, by the wall clock.
+        set_cookie: the header line that hands the caller its token, where it has not got it yet.
+        asked_log, judged_log: a log line's words on target and decision.
+    """
+
+    __slots__ = (
+        "_authority",
+        "_before_id",
+        "_behind_id",
+        "asked_log",
+        "decision",
+        "good_cookies",
+        "head",
+        "judged_log",
+        "made",
+        "session",
+        "set_cookie",
+        "target",
+        "upgrade",
+    )
+
+    def __init__(
+        self,
+        head: RequestHead,
+        target: Target,
+        decision: Decision,
+        session: AccessSession | None,
+        good_cookies: list[str],
+        upgrade: bytes,
+        now: float,
+    ) -> None:
+        self.head = head
+        self.target = target
+        self.decision = decision
+        self.session = session
+        self.good_cookies = good_cookies
+        self.upgrade = upgrade
+        self.asked_log = asked_fragment(target.host, target.method, target.request_path.path)
+        application = decision.application.name if decision.application is not None else ""
+        self.judged_log = judged_fragment(
+            decision.word, application, decision.policy, decision.reason
+        )
+        if decision.service_token or decision.shadow:
+            self.judged_log += noted(decision)
+        self.made = now if session is None else min(now, session.made)
+        self.set_cookie = b"" if session is None or good_cookies else session.set_cookie
+        self._authority: bytes | None = None
+
+    def request(self, caller: Caller, authority: bytes, request_id: str) -> bytes:
+        """The head for an origin whose own name is ``authority``."""
+        if authority is not self._authority:
+            host = authority
+            if caller.site.host.preserve_host:
+                host = self.head.host or self.target.host.encode("ascii")
+            application = self.decision.application
+            self._before_id, self._behind_id = render_request(
+                self.head,
+                self.target,
+                caller,
+                host=host,
+                session=self.session,
+                good_cookies=self.good_cookies,
+                upgrade=self.upgrade,
+                heeded=_NOBODY if application is None else application.heeded,
+            )
+            self._authority = authority
+        return b"%b%b%b" % (self._before_id, request_id.encode("ascii"), self._behind_id)
+
+
+def noted(decision: Decision) -> str:
+    """A log line's words on what only some decisions have; "" of most."""
+    shadow = [(would.policy, would.word) for would in decision.shadow]
+    return noted_fragment(decision.service_token, shadow)
+
+
+def recall(caller: Caller, request: bytes, now: float) -> Passage | None:
+    """The passage of the same request a moment ago; None where all is to be asked again.
+
+    ``now`` is the wall clock's.
+    """
+    passage = caller.passages.get(request)
+    if passage is None:
+        return None
+    fresh = 0.0 <= now - passage.made < _FRESH
+    if fresh and (not passage.good_cookies or _same_cookies(passage, caller)):
+        return passage
+    caller.passages.clear()
+    return None
+
+
+def _same_cookies(passage: Passage, caller: Caller) -> bool:
+    """The caller's own tokens may end at any moment, so that these are looked at each time."""
+    session, application = passage.session, passage.decision.application
+    if session is None or application is None:
+        return False
+    return caller.site.tokens.still_valid(
+        passage.good_cookies, application, passage.target.host, session.holder
+    )
+
+
+def keep(caller: Caller, request: bytes, passage: Passage) -> None:
+    """Keep a passage for the next such request; not one that took a service token."""
+    if len(request) > _LONGEST or passage.head.client_id:
+        return
+    application = passage.decision.application
+    if application is not None and application.verifiers:
+        caller.withdraw()
+        verdicts = caller.verdicts.get(passage.target.host)
+        if verdicts is not None:
+            if verdicts.until <= passage.made:
+                return  # they hold for this request alone
+            passage.made = min(passage.made, verdicts.until - _FRESH)
+    if len(caller.passages) >= _MOST:
+        caller.passages.clear()
+    caller.passages[request] = passage

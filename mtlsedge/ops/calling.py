@@ -1,0 +1,187 @@
+"""What does a service answer? Bounded HTTP requests over kept connections, for verifiers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IConsumer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.python.failure import Failure
+from twisted.web.client import (
+    Agent,
+    BrowserLikePolicyForHTTPS,
+    HTTPConnectionPool,
+    ResponseDone,
+    ResponseNeverReceived,
+    _HTTP11ClientFactory,
+)
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
+
+from mtlsedge.errors import EdgeError
+
+CONNECT_TIMEOUT = 5.0  # seconds
+KEPT = 16  # idle connections to one service
+KEPT_FOR = 30  # seconds
+LARGEST = 256 * 1024  # bytes of an answer
+
+
+class CallFailed(EdgeError):
+    """A service gave no answer that could be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service answered: the status, and the whole body."""
+
+    status: int
+    content: bytes
+
+
+class _Factory(_HTTP11ClientFactory):
+    noisy = False  # a line in the log for each connection that begins or ends
+
+
+class HttpCaller:
+    """Asks services over HTTP. How long an answer may take is for who waits: they cancel.
+
+    Redirections are not followed, and no proxy is used: the operator named this URL.
+
+    Args:
+        reactor: where connections live.
+        ca: PEM of the CAs that are trusted for https, and no others; b"" is none.
+
+    Raises:
+        ValueError: the bundle cannot be read.
+    """
+
+    def __init__(self, reactor: Any, ca: bytes) -> None:
+        self._pool: Any = HTTPConnectionPool(reactor, persistent=True)
+        self._pool._factory = _Factory
+        self._pool.maxPersistentPerHost = KEPT
+        self._pool.cachedConnectionTimeout = KEPT_FOR
+        policy = BrowserLikePolicyForHTTPS(trustRoot=trustRootFromCertificates(_certificates(ca)))
+        self._agent = Agent(
+            reactor, contextFactory=policy, connectTimeout=CONNECT_TIMEOUT, pool=self._pool
+        )
+
+    def get(self, url: str) -> Deferred[Answer]:
+        """Ask for what a URL holds.
+
+        Fails with ``CallFailed``; also where the answer is longer than ``LARGEST``.
+        """
+        return Deferred.fromCoroutine(self._call(b"GET", url, None, ""))
+
+    def post(self, url: str, content: bytes, content_type: str) -> Deferred[Answer]:
+        """Ask with a body; as `get`."""
+        return Deferred.fromCoroutine(self._call(b"POST", url, content, content_type))
+
+    def close(self) -> Deferred[Any]:
+        """Close the connections that are kept and not in use."""
+        closed: Deferred[Any] = self._pool.closeCachedConnections()
+        return closed
+
+    async def _call(
+        self, method: bytes, url: str, content: bytes | None, content_type: str
+    ) -> Answer:
+        headers = Headers({"User-Agent": ["mtlsedge"], "Accept": ["application/json, */*;q=0.5"]})
+        if content is not None:
+            headers.addRawHeader("Content-Type", content_type)
+        body = None if content is None else _Whole(content)
+        try:
+            try:
+                response = await self._request(method, url, headers, body)
+            except ResponseNeverReceived as error:
+                if any(reason.check(CancelledError) for reason in error.reasons):
+                    raise
+                # It may have closed a kept connection just now. To ask twice does no harm.
+                response = await self._request(method, url, headers, body)
+            reader = _Body()
+            response.deliverBody(reader)
+            return Answer(response.code, await reader.done)
+        except (CallFailed, GeneratorExit):
+            raise
+        except Exception as error:
+            raise CallFailed(_why(error)) from error
+
+    def _request(
+        self, method: bytes, url: str, headers: Headers, body: _Whole | None
+    ) -> Deferred[Any]:
+        asking: Deferred[Any] = self._agent.request(method, url.encode("ascii"), headers, body)
+        return asking
+
+
+@implementer(IBodyProducer)
+class _Whole:
+    """A body that is small enough to be written at once."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.length = len(content)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._content)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """All is written."""
+
+    def resumeProducing(self) -> None:
+        """All is written."""
+
+    def stopProducing(self) -> None:
+        """All is written."""
+
+
+def _why(error: BaseException) -> str:
+    reasons = getattr(error, "reasons", None)  # of an attempt, a name of each connection
+    if reasons and isinstance(reasons[0], Failure) and reasons[0].value is not None:
+        return _why(reasons[0].value)
+    return str(error) or type(error).__name__
+
+
+def _certificates(bundle: bytes) -> list[Any]:
+    begin = b"-----BEGIN CERTIFICATE-----"
+    try:
+        return [Certificate.loadPEM(begin + part) for part in bundle.split(begin)[1:]]
+    except Exception as error:
+        raise ValueError(f"the CAs for https cannot be read: {error}") from error
+
+
+class _Body(Protocol):
+    """Gathers a body of limited size; ``done`` fires with it, and may be cancelled."""
+
+    def __init__(self) -> None:
+        self.done: Deferred[bytes] = Deferred(lambda _: self._cut())
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size <= LARGEST:
+            self._parts.append(data)
+        else:
+            self._cut()
+            self._fail(f"its answer has more than {LARGEST} bytes")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.done.called:
+            return
+        if reason.check(ResponseDone):
+            self.done.callback(b"".join(self._parts))
+        else:  # also a body whose end nothing marks: it may have been cut off
+            self._fail(f"its answer was cut off: {reason.getErrorMessage()}")
+
+    def _fail(self, why: str) -> None:
+        self._parts.clear()
+        if not self.done.called:
+            self.done.errback(CallFailed(why))
+
+    def _cut(self) -> None:
+        if self.transport is not None:
+            abort = getattr(self.transport, "abortConnection", self.transport.loseConnection)
+            abort()
