@@ -15,6 +15,7 @@ from mtlsedge.config.reader import Convert, Place, Table, Wrong, declared, kind,
 from mtlsedge.config.values import boolean, hexadecimal, many, text, token, verifier
 from mtlsedge.model import Rule, RuleSet
 
+_VERIFYING = ("verifier", "external_evaluation")
 _UNREAD = Rule("unread")  # the stand-in of a wrong rule; nothing evaluates it
 
 _NEEDS_LOGIN = (
@@ -70,13 +71,24 @@ def read_rule_set(table: Table, scope: Scope) -> RuleSet:
         require=table.take("require", read, ()),
         exclude=table.take("exclude", read, ()),
     )
-    if any(rule.selector == "fingerprint_sha256" for rule in found.exclude):
-        table.at("exclude").warn(
+    _warn_of_exclusions(table.at("exclude"), found.exclude)
+    return found
+
+
+def _warn_of_exclusions(place: Place, rules: tuple[Rule, ...]) -> None:
+    """Who is meant to be kept out by what does not surely do so."""
+    if any(rule.selector == "fingerprint_sha256" for rule in rules):
+        place.warn(
             "names a fingerprint_sha256, and whoever has such a certificate can change its "
             "fingerprint: an ECDSA signature can be written in two ways. Use spki_sha256 or "
             "serial, or revoke it in a CRL"
         )
-    return found
+    asked = [spec for rule in rules if rule.selector in _VERIFYING for spec in rule.values]
+    if not all("on_error=allow" in spec for spec in asked):
+        place.warn(
+            "names a verifier, and while that fails nobody is kept out: it counts as one that "
+            "does not accept. Write on_error=allow into it, so that it then keeps all out"
+        )
 
 
 def _rules(value: object, place: Place, scope: Scope) -> tuple[Rule, ...]:

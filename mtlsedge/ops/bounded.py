@@ -19,6 +19,8 @@ from zope.interface import implementer
 
 from mtlsedge.errors import EdgeError
 
+_LONGEST_HEAD = 128 * 1024  # bytes, and a whole read beyond it
+
 
 class TooMuch(EdgeError):
     """A server said more than its client can have any use for."""
@@ -67,6 +69,9 @@ class _Counted(ProtocolWrapper):
     factory: _Counting
     transport: Any
     _left = 0
+    _left_of_head = _LONGEST_HEAD
+    _in_head = True
+    _last = b""
 
     def makeConnection(self, transport: Any) -> None:
         self._left = self.factory.most
@@ -74,14 +79,26 @@ class _Counted(ProtocolWrapper):
 
     def dataReceived(self, data: bytes) -> None:
         self._left -= len(data)
+        if self._in_head and not self._head_fits(data):
+            self._left = -1
         if self._left < 0:
             self.transport.abortConnection()
         else:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
 
+    def _head_fits(self, data: bytes) -> bool:
+        """Whether the first head may go on, or has ended."""
+        seen = self._last + data
+        self._in_head = b"\n\r\n" not in seen and b"\n\n" not in seen
+        self._last = seen[-2:]
+        self._left_of_head -= len(data)
+        return not self._in_head or self._left_of_head >= 0
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._left < 0:
-            reason = Failure(TooMuch(f"it sent more than {self.factory.most} bytes"))
+            reason = Failure(
+                TooMuch(f"it sent more than {self.factory.most} bytes, or a head too long")
+            )
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
 

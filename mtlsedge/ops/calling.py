@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.python.failure import Failure
+from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web.client import (
     Agent,
     BrowserLikePolicyForHTTPS,
@@ -28,6 +29,7 @@ CONNECT_TIMEOUT = 5.0  # seconds
 KEPT = 16  # idle connections to one service
 KEPT_FOR = 30  # seconds
 LARGEST = 256 * 1024  # bytes of an answer
+_BESIDES = 128 * 1024  # bytes: a head, and a whole read beyond what the content may have
 
 
 class CallFailed(EdgeError):
@@ -42,8 +44,35 @@ class Answer:
     content: bytes
 
 
+class _Bounded(HTTP11ClientProtocol):
+    """Takes so much for each answer: of a head, Twisted bounds a line and not how many."""
+
+    transport: Any
+    _left = 0
+
+    def request(self, request: Any) -> Deferred[Any]:
+        self._left = LARGEST + _BESIDES
+        asking: Deferred[Any] = super().request(request)
+        return asking
+
+    def dataReceived(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left >= 0:
+            super().dataReceived(data)  # type: ignore[no-untyped-call]
+        elif self.transport is not None:
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._left < 0:
+            reason = Failure(CallFailed(f"its answer has more than {LARGEST} bytes"))
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+
 class _Factory(_HTTP11ClientFactory):
     noisy = False  # a line in the log for each connection that begins or ends
+
+    def buildProtocol(self, addr: Any) -> _Bounded:
+        return _Bounded(self._quiescentCallback)  # type: ignore[no-untyped-call]
 
 
 class HttpCaller:
@@ -96,7 +125,7 @@ class HttpCaller:
             try:
                 response = await self._request(method, url, headers, body)
             except ResponseNeverReceived as error:
-                if any(reason.check(CancelledError) for reason in error.reasons):
+                if any(reason.check(CancelledError, CallFailed) for reason in error.reasons):
                     raise
                 # It may have closed a kept connection just now. To ask twice does no harm.
                 response = await self._request(method, url, headers, body)

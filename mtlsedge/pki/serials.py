@@ -62,6 +62,8 @@ class SerialReader:
 
     def _settle(self, written: str, bare: str) -> int:
         digits = bare.casefold().removeprefix("0x").replace(":", "")
+        if len(digits) > LONGEST:  # far too long, and Python refuses to read it as decimal
+            raise PkiError(f"{digits[:20]}... is longer than a serial number can be: copy it again")
         as_hex = int(digits, 16)
         if _SEEN.search(written) or self.base is Base.HEX:
             if self.base is Base.DECIMAL:

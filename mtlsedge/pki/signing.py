@@ -164,10 +164,7 @@ def _check_names(asked: Asked, profile: Profile) -> None:
     for attribute in asked.subject:
         if "\0" in str(attribute.value):
             raise PkiError("the subject has a NUL in it: ask for a request without")
-    for value in (*asked.subject, *asked.names):
-        # Besides, '$' in a name_whitelist is also true before a line's end.
-        if any(category(each) in _ENDS for each in str(value.value)):
-            raise PkiError(f"{str(value.value)!r} has a line's end or a control character in it")
+    _check_characters(asked)
     if len(common) > 1:
         raise PkiError("the subject has several common names, which match nothing: ask for one")
     if profile.names is not None:
@@ -177,6 +174,13 @@ def _check_names(asked: Asked, profile: Profile) -> None:
                     f"{name!r} does not match the profile's name_whitelist "
                     f"{profile.names.pattern!r}: ask for another name, or take another profile"
                 )
+
+
+def _check_characters(asked: Asked) -> None:
+    # A '$' in a name_whitelist is also true before a line's end.
+    for name in (*asked.subject, *asked.names):
+        if any(category(each) in _ENDS for each in str(name.value)):
+            raise PkiError(f"{str(name.value)!r} has a line's end or a control character in it")
 
 
 def _validity(

@@ -99,7 +99,7 @@ class Sources:
         self._feeds.clear()
 
     def _feed(self, listed: _Listed) -> Feed:
-        agent = make_agent(self._reactor, listed.ca, system=not listed.ca)
+        agent = make_agent(self._reactor, listed.ca, system=not listed.ca, most=MOST_CRL)
         return Feed(
             listed.url,
             agent,

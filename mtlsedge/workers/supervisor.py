@@ -26,6 +26,8 @@ _log = Logger()
 DRAIN = "drain"
 """The order to finish what is under way, and to end."""
 
+_BEGINNING = 120.0  # seconds that a worker may take until it serves
+
 
 class _Place:
     """One of so many workers: the process that has the place now, if any."""
@@ -208,6 +210,17 @@ class Supervisor:
             return
         place.hand = hand
         self._hands.add(hand)
+        self._reactor.callLater(_BEGINNING, self._has_begun, hand)
+
+    def _has_begun(self, hand: Hand) -> None:
+        """One that hangs before it serves has no orders to be missed at."""
+        if hand.served_since is None and hand.status is None:
+            _log.error(
+                "worker {number} (process {pid}) does not come to serve and is killed",
+                number=hand.number,
+                pid=hand.pid,
+            )
+            hand.kill()
 
     def _fill_later(self, place: _Place, delay: float) -> None:
         place.next = self._reactor.callLater(delay, self._fill, place)

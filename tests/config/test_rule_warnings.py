@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from config_making import load, right
+from config_making import NOW, right
+
+from mtlsedge.config.load import load_mapping
 
 CERTIFICATE = {"certificate": True}
 FINGERPRINT = {"fingerprint_sha256": "ab" * 32}
@@ -15,7 +17,10 @@ FINGERPRINT = {"fingerprint_sha256": "ab" * 32}
 def warnings(directory: Path, **rules: Any) -> tuple[str, ...]:
     mapping = right()
     mapping["application"][0]["policy"][0] |= rules
-    return load(mapping, directory).warnings
+    loaded = load_mapping(
+        mapping, directory, check_verifier=lambda spec, _: spec, now=NOW.timestamp()
+    )
+    return loaded.warnings
 
 
 @pytest.mark.parametrize("selector", ["fingerprint_sha256", "spki_sha256"])
@@ -28,3 +33,12 @@ def test_a_fingerprint_keeps_nobody_out(pki: Path, selector: str) -> None:
 def test_a_fingerprint_may_let_somebody_in(pki: Path) -> None:
     """Nobody can make another certificate of the same one."""
     assert not any("ECDSA" in each for each in warnings(pki, include=[FINGERPRINT]))
+
+
+@pytest.mark.parametrize(("terms", "warned"), [("", True), (",on_error=allow", False)])
+def test_a_verifier_that_fails_keeps_nobody_out(pki: Path, terms: str, warned: bool) -> None:
+    """It accepts nobody then, and so it excludes nobody, unless its ``on_error`` is allow."""
+    exclude = [{"verifier": f"san:dns=a.example{terms}"}]
+    said = warnings(pki, include=[CERTIFICATE], exclude=exclude)
+    assert warned is any("nobody is kept out" in each for each in said)
+    assert not any("nobody is kept out" in each for each in warnings(pki, require=exclude))

@@ -46,10 +46,16 @@ def server() -> Iterator[tuple[Scripted, str]]:
     pytest_twisted.blockon(port.stopListening())
 
 
-def send(url: str, body: bytes = b"question", seconds: float = 5.0, clock: Any = None) -> Any:
+def send(
+    url: str,
+    body: bytes = b"question",
+    seconds: float = 5.0,
+    clock: Any = None,
+    most: int = MOST,
+) -> Any:
     from twisted.internet import reactor
 
-    agent = make_agent(reactor, b"", most=MOST)
+    agent = make_agent(reactor, b"", most=most)
     sending = post(agent, clock or reactor, url, body, TYPES, MOST, seconds)
     return Deferred.fromCoroutine(sending)
 
@@ -128,8 +134,9 @@ class Endless(Protocol):
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_head_without_an_end_is_cut_off() -> None:
-    """Long before it fills the memory."""
+@pytest.mark.parametrize("most", [MOST, 256 * 1024 * 1024])
+async def test_a_head_without_an_end_is_cut_off(most: int) -> None:
+    """Long before it fills the memory, however long the content may be."""
     from twisted.internet import reactor
 
     loop: Any = reactor
@@ -143,7 +150,7 @@ async def test_a_head_without_an_end_is_cut_off() -> None:
     port = loop.listenTCP(0, Making(), interface="127.0.0.1")
     try:
         with pytest.raises(FetchFailed):
-            await send(f"http://127.0.0.1:{port.getHost().port}/", seconds=10.0)
+            await send(f"http://127.0.0.1:{port.getHost().port}/", seconds=10.0, most=most)
     finally:
         await port.stopListening()
     # What the kernel's buffers took besides is none of ours.

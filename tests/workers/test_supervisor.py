@@ -48,6 +48,12 @@ def stubborn(sock: socket.socket) -> int:
     return 0
 
 
+def hanging(sock: socket.socket) -> int:
+    """One that never comes to serve, and hears nothing either."""
+    time.sleep(60)
+    return 0
+
+
 def unable(sock: socket.socket) -> int:
     """One that cannot do what the others do."""
     say(sock, type="ready")
@@ -229,6 +235,20 @@ async def test_whoever_does_not_answer_is_killed_and_replaced(
     await until(lambda: workers.forks == 3 and 0 in workers.living)
     assert before[0] != workers.living[0]
     assert "did not answer to 'x' and is killed" in logged()
+
+
+@pytest_twisted.ensureDeferred
+async def test_whoever_does_not_come_to_serve_is_killed_and_replaced(
+    make: Make, logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would notice; those that serve are left alone."""
+    monkeypatch.setattr("mtlsedge.workers.supervisor._BEGINNING", 0.3)
+    workers = make(good, hanging)
+    await workers.supervisor.start()
+    assert 3 == workers.forks
+    assert {0, 1} == set(workers.living)
+    assert 1 == logged().count("does not come to serve and is killed")
+    assert "worker 1 " in logged().partition("does not come")[0].splitlines()[-1]
 
 
 @pytest_twisted.ensureDeferred
