@@ -15,7 +15,6 @@ from mtlsedge.http.site import Acquaintance, Caller, Front, Site
 from mtlsedge.identity import ANONYMOUS, Identity
 from mtlsedge.ops.accesslog import certificate_fragment, client_fragment, tls_fragment
 
-_MOST_KNOWN = 512  # clients, of all hosts
 _tls_log = lru_cache(maxsize=256)(tls_fragment)
 
 
@@ -26,15 +25,14 @@ def meet(front: Front, site: Site, transport: Any, identity: Identity) -> Caller
     name, port = transport.server_name, transport.local_port
     # What an entry holds has its `id` to itself for as long as the entry is there.
     key = (id(site), id(identity), name, address, port)
-    known = front.acquaintances.get(key)
+    acquaintances = front.acquaintances
+    known = acquaintances.get(key) or acquaintances.elder(key)
     if known is None:
         known = _acquaint(site, identity, address)
         front.seen(identity, name or site.host.name)
         # Any other identity is made anew for each connection, and nobody would find it again.
         if identity.verified or identity is ANONYMOUS:
-            if len(front.acquaintances) >= _MOST_KNOWN:
-                front.acquaintances.clear()
-            front.acquaintances[key] = known
+            acquaintances.keep(key, known)
     return Caller(
         site=site,
         front=front,

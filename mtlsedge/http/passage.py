@@ -4,21 +4,28 @@ Clients on kept connections repeat themselves byte for byte. What such a request
 repetition leads to as well, while nothing can have changed that it rests on: it is the same
 caller's, under the same configuration, and what was decided was decided within the last second.
 Whoever changes anything sooner calls ``Caller.forget``.
+
+So does a request for another path, with the same method and fields, if the same application
+governs that path: nothing else of a decision looks at it (``ruling.decide``).
 """
 
 from __future__ import annotations
 
+from re import Match
+
+from mtlsedge.errors import BadTarget
 from mtlsedge.http.access import AccessSession
 from mtlsedge.http.messages import RequestHead
 from mtlsedge.http.origin_request import render_request
 from mtlsedge.http.site import Caller
+from mtlsedge.http.wellknown import PREFIX
 from mtlsedge.ops.accesslog import asked_fragment, judged_fragment, noted_fragment
-from mtlsedge.policy.question import Decision
-from mtlsedge.target import Target
+from mtlsedge.policy.question import AmbiguousPath, Decision
+from mtlsedge.target import RequestPath, Target, read_path
 
 _NOBODY: frozenset[str] = frozenset()
 _FRESH = 1.0  # seconds
-_MOST = 8  # per client
+_MOST = 12  # per client
 _LONGEST = 2048  # bytes of a request that is remembered
 
 
@@ -77,6 +84,28 @@ class Passage:
         self.set_cookie = b"" if session is None or good_cookies else session.set_cookie
         self._authority: bytes | None = None
 
+    def elsewhere(self, head: RequestHead, path: RequestPath) -> Passage:
+        """The same for another path, which ``head`` asks for."""
+        other = Passage.__new__(Passage)
+        earlier = self.target
+        other.head = head
+        other.target = Target(earlier.method, earlier.host, path)
+        other.decision = self.decision
+        other.session = self.session
+        other.good_cookies = self.good_cookies
+        other.upgrade = self.upgrade
+        other.asked_log = asked_fragment(earlier.host, earlier.method, path.path)
+        other.judged_log = self.judged_log
+        other.made = self.made
+        other.set_cookie = self.set_cookie
+        other._authority = self._authority
+        if self._authority is not None:
+            before = self._before_id
+            line = f"{earlier.method} {path.path}{path.query}".encode("ascii")
+            other._before_id = line + before[before.index(b" HTTP/1.1\r\n") :]
+            other._behind_id = self._behind_id
+        return other
+
     def request(self, caller: Caller, authority: bytes, request_id: str) -> bytes:
         """The head for an origin whose own name is ``authority``."""
         if authority is not self._authority:
@@ -119,6 +148,53 @@ def recall(caller: Caller, request: bytes, now: float) -> Passage | None:
     return None
 
 
+def recall_elsewhere(
+    caller: Caller, request: bytes, line: Match[bytes] | None, now: float
+) -> Passage | None:
+    """The passage of a request that differs from one a moment ago by its path alone.
+
+    ``line`` is the method and target that ``request`` begins with. None where all is to be
+    asked, also where there is anything odd about the path: refusals are not made here.
+    """
+    if line is None or len(request) > _LONGEST:
+        return None
+    pattern = (line[1], request[line.end(2) :])
+    earlier = caller.passages.get(pattern)
+    if earlier is None:
+        return None
+    if not 0.0 <= now - earlier.made < _FRESH:
+        caller.passages.clear()
+        return None
+    path = _plain_path(line[2])
+    if path is None or not _governs_too(earlier, path, caller):
+        return None
+    head = earlier.head.again(earlier.head.method, line[2], request)
+    passage = earlier.elsewhere(head, path)
+    if len(caller.passages) >= _MOST:
+        caller.passages.clear()
+        caller.passages[pattern] = earlier
+    caller.passages[request] = passage
+    return passage
+
+
+def _plain_path(target: bytes) -> RequestPath | None:
+    """A path that everybody reads alike, and that is not the edge's own."""
+    try:
+        path = read_path(target)
+    except BadTarget:
+        return None
+    return None if path.readings or path.path.startswith(PREFIX) else path
+
+
+def _governs_too(earlier: Passage, path: RequestPath, caller: Caller) -> bool:
+    """Whether a path falls under the application that an earlier request fell under."""
+    try:
+        application = caller.policy_for(earlier.target.host).governing(path)
+    except AmbiguousPath:
+        return False
+    return application is earlier.decision.application
+
+
 def _same_cookies(passage: Passage, caller: Caller) -> bool:
     """The caller's own tokens may end at any moment, so that these are looked at each time."""
     session, application = passage.session, passage.decision.application
@@ -141,6 +217,18 @@ def keep(caller: Caller, request: bytes, passage: Passage) -> None:
             if verdicts.until <= passage.made:
                 return  # they hold for this request alone
             passage.made = min(passage.made, verdicts.until - _FRESH)
-    if len(caller.passages) >= _MOST:
+    if len(caller.passages) >= _MOST - 1:
         caller.passages.clear()
     caller.passages[request] = passage
+    if _is_pattern(passage):
+        head = passage.head
+        fields = len(head.method) + 1 + len(head.target)
+        caller.passages[head.method.encode("ascii"), request[fields:]] = passage
+
+
+def _is_pattern(passage: Passage) -> bool:
+    """Whether requests for other paths may follow it: not if it rests on more than who asks."""
+    if passage.head.cookies:
+        return False
+    application = passage.decision.application
+    return application is None or not (application.verifiers or application.shadows)

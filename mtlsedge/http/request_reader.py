@@ -164,6 +164,13 @@ class RequestReader:
         self._told_complete = True
         return True
 
+    def plain_line(self, request: bytes) -> re.Match[bytes] | None:
+        """The method and target of a request by its line; None if it is not plain, or too large."""
+        line = _PLAIN_LINE.match(request)
+        if line is None or len(line[2]) > self._limits.request_line:
+            return None
+        return line if len(request) <= self._limits.request_head else None
+
     def pump(self) -> None:
         """Parse as far as may be."""
         while self._at < len(self._waiting):

@@ -15,7 +15,7 @@ from mtlsedge.http.exchange import Exchange
 from mtlsedge.http.framing import AnswerWriter, frame
 from mtlsedge.http.messages import Headers, Refuse, RequestHead, ResponseHead
 from mtlsedge.http.pace import BodyPace
-from mtlsedge.http.passage import recall
+from mtlsedge.http.passage import recall, recall_elsewhere
 from mtlsedge.http.request_reader import RequestReader
 from mtlsedge.http.site import Caller, Front
 from mtlsedge.http.staying import Staying
@@ -86,7 +86,11 @@ class HTTPConnection(AnswerWriter, Staying, protocol.Protocol):
         caller = self._caller
         if caller is None or not caller.passages or self._front.retired:
             return False
-        passage = recall(caller, data, self._front.now())
+        now = self._front.now()
+        passage = recall(caller, data, now)
+        if passage is None and caller.passages:
+            line = self._reader.plain_line(data)
+            passage = recall_elsewhere(caller, data, line, now)
         if passage is None or not self._reader.pass_over():
             return False
         self._deadline.clear()

@@ -124,11 +124,55 @@ class Crowd:
             connection.stop()
 
 
+_GENERATION = 1024  # clients, of all hosts
 _MOST_HOSTS = 64  # of which it is remembered what their clients say
 
 
 def _unseen(identity: Identity, server_name: str) -> None:
     """Nobody wants to know who comes."""
+
+
+Asked = bytes | tuple[bytes, bytes]
+"""A request's bytes, or its method and all its bytes but the method and the target."""
+
+
+class Acquaintances(dict[Hashable, "Acquaintance"]):
+    """The clients that came last, by what tells them apart, in two generations.
+
+    A dictionary of the younger one, as most are found there. When it is full it takes the elder
+    one's place; who comes back from there is of the younger again. So whoever came among the
+    last ``_GENERATION`` clients is known, and never more than twice as many.
+    """
+
+    __slots__ = ("_elder",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._elder: dict[Hashable, Acquaintance] = {}
+
+    @property
+    def size(self) -> int:
+        """How many are known."""
+        return len(self) + len(self._elder)
+
+    def elder(self, key: Hashable) -> Acquaintance | None:
+        """Who is not found here, but was a while ago."""
+        known = self._elder.pop(key, None)
+        if known is not None:
+            self.keep(key, known)
+        return known
+
+    def keep(self, key: Hashable, known: Acquaintance) -> None:
+        """Know a client from now on."""
+        if len(self) >= _GENERATION:
+            self._elder = dict(self)
+            super().clear()
+        self[key] = known
+
+    def clear(self) -> None:
+        """Know nobody any more."""
+        super().clear()
+        self._elder.clear()
 
 
 @dataclass(slots=True)
@@ -147,7 +191,7 @@ class Front:
     names: NameTable[Site] = field(default_factory=NameTable)
     default: Site | None = None  # of clients that send no server name
     retired: bool = False
-    acquaintances: dict[Hashable, Acquaintance] = field(default_factory=dict)
+    acquaintances: Acquaintances = field(default_factory=Acquaintances)
     seen: Callable[[Identity, str], None] = _unseen  # told who comes, and to which name
     _common: dict[str, dict[bytes, RequestHead]] = field(default_factory=dict)
 
@@ -235,7 +279,7 @@ class Acquaintance:
     headers: bytes
     certificate_log: str
     sessions: dict[tuple[str, str, str], AccessSession] = field(default_factory=dict)
-    passages: dict[bytes, Passage] = field(default_factory=dict)
+    passages: dict[Asked, Passage] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -251,7 +295,8 @@ class Caller:
         sessions: by application name, server name and service token.
         routes: by method, target and Host, of the latest requests.
         decisions: by application, server name, method and service token's name.
-        passages: of requests that were let through a moment ago, by all their bytes.
+        passages: of requests that were let through a moment ago, by all their bytes; and by
+            their method and all that follows the target.
     """
 
     site: Site
@@ -270,7 +315,7 @@ class Caller:
     sessions: dict[tuple[str, str, str], AccessSession] = field(default_factory=dict)
     routes: dict[tuple[str, bytes, bytes | None], Route] = field(default_factory=dict)
     decisions: dict[_Asked, Decision] = field(default_factory=dict)
-    passages: dict[bytes, Passage] = field(default_factory=dict)
+    passages: dict[Asked, Passage] = field(default_factory=dict)
     _withdrawn: bool = False
     _policy_of: str = ""
     _forwarded: bytes = b""

@@ -10,12 +10,16 @@ application, on all its connections, until it nears its end.
 
 from __future__ import annotations
 
+import json
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import GuestProtocol, RSAKey
@@ -192,10 +196,25 @@ class TokenIssuer:
 
 
 def sign(ring: KeyRing, claims: Mapping[str, Any]) -> str:
-    """A JWT of these claims, by the key that signs now."""
+    """A JWT of these claims, by the key that signs now (RFC 7515 §7.1, RFC 7518 §3.3)."""
     signing = ring.signing
-    header = {"alg": _ALGORITHM, "kid": signing.kid}
-    return jwt.encode(header, dict(claims), signing.key, [_ALGORITHM])
+    private = signing.key.private_key
+    assert private is not None
+    content = json.dumps(dict(claims), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    signed = b"%b.%b" % (_header(signing.kid), _base64url(content))
+    signature = private.sign(signed, PKCS1v15(), SHA256())
+    return (b"%b.%b" % (signed, _base64url(signature))).decode("ascii")
+
+
+@lru_cache(maxsize=16)
+def _header(kid: str) -> bytes:
+    """What every token of one key begins with."""
+    header = {"typ": "JWT", "alg": _ALGORITHM, "kid": kid}
+    return _base64url(json.dumps(header, separators=(",", ":")).encode("ascii"))
+
+
+def _base64url(octets: bytes) -> bytes:
+    return urlsafe_b64encode(octets).rstrip(b"=")
 
 
 def _encodable(text: str) -> str:
@@ -205,4 +224,4 @@ def _encodable(text: str) -> str:
 
 def _confirmation(thumbprint: str) -> dict[str, str]:
     digest = bytes.fromhex(thumbprint)
-    return {"x5t#S256": urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")}
+    return {"x5t#S256": _base64url(digest).decode("ascii")}

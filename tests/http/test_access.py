@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 from http_bench import NAME, NOW, OK, Bench, get, statuses, tokens
-from joserfc import jwt
 
 from mtlsedge import model
 from mtlsedge.http.access import AccessTokens, Holder, issuer_of
 from mtlsedge.identity import ANONYMOUS, Identity, PeerChain, Reason
 from mtlsedge.policy.tree import PolicyTree
 from mtlsedge.session.keys import KeyRing
-from mtlsedge.session.tokens import TokenIssuer
+from mtlsedge.session.tokens import TokenIssuer, sign
 from mtlsedge.trust.certificates import read_certificate
 from support import certs
 
@@ -35,13 +34,12 @@ def application(name: str, *paths: str) -> model.Application:
 def signed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every signature that is made."""
     made: list[Any] = []
-    encode = jwt.encode
 
-    def counted(*args: Any, **more: Any) -> str:
+    def counted(*args: Any) -> str:
         made.append(args[1])
-        return encode(*args, **more)
+        return sign(*args)
 
-    monkeypatch.setattr("mtlsedge.session.tokens.jwt.encode", counted)
+    monkeypatch.setattr("mtlsedge.session.tokens.sign", counted)
     return made
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from mtlsedge.http import callers
+from mtlsedge.http import callers, site
 from mtlsedge.http.callers import greet_again, meet_again
 from mtlsedge.http.messages import Refuse
-from mtlsedge.http.site import Caller
+from mtlsedge.http.site import Acquaintances, Caller
 from mtlsedge.identity import ANONYMOUS, Identity, Reason
 from support.memory import NAME, MemoryEdge, holder
 
@@ -29,7 +29,7 @@ class Elsewhere:
 
     def __init__(self, site: Any) -> None:
         self.site = site
-        self.acquaintances: dict[Any, Any] = {}
+        self.acquaintances = Acquaintances()
 
     def seen(self, identity: Any, name: str) -> None:
         """Nobody wants to know."""
@@ -151,12 +151,48 @@ def test_not_more_clients_are_remembered_than_there_is_room_for(
     open_edge: MemoryEdge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory does not grow with the clients that come by."""
-    monkeypatch.setattr(callers, "_MOST_KNOWN", 3)
+    monkeypatch.setattr(site, "_GENERATION", 3)
     sizes = []
-    for _ in range(8):
+    for _ in range(20):
         open_edge.connect(replace(holder()))
-        sizes.append(len(open_edge.front.acquaintances))
-    assert 3 == max(sizes)
+        sizes.append(open_edge.front.acquaintances.size)
+    assert 6 == max(sizes)
+
+
+def test_clients_that_come_in_turn_are_all_known(
+    open_edge: MemoryEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as a generation has; and whoever comes often stays while others pass."""
+    monkeypatch.setattr(site, "_GENERATION", 8)
+    seen: list[Identity] = []
+    open_edge.front.seen = lambda identity, name: seen.append(identity)
+    several = [replace(holder()) for _ in range(8)]
+    for _ in range(5):
+        for identity in several:
+            open_edge.connect(identity)
+    assert 8 == len(seen)
+    for _ in range(50):
+        open_edge.connect(several[0])
+        open_edge.connect(replace(holder()))
+    assert 8 + 50 == len(seen)
+
+
+def test_who_is_forgotten_is_forgotten_by_both_generations(
+    open_edge: MemoryEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hourly look at clients must notice every one that comes again."""
+    monkeypatch.setattr(site, "_GENERATION", 2)
+    several = [replace(holder()) for _ in range(4)]
+    for identity in several:
+        open_edge.connect(identity)
+    assert 4 == open_edge.front.acquaintances.size
+    open_edge.front.acquaintances.clear()
+    assert 0 == open_edge.front.acquaintances.size
+    seen: list[Identity] = []
+    open_edge.front.seen = lambda identity, name: seen.append(identity)
+    for identity in several:
+        open_edge.connect(identity)
+    assert 4 == len(seen)
 
 
 def test_whoever_comes_is_seen_once_for_as_long_as_it_is_remembered(

@@ -59,13 +59,13 @@ def issuer(ring: KeyRing, time: Time) -> TokenIssuer:
 def signatures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
     """Counts the signatures that are made."""
     made: list[object] = []
-    encode = jwt.encode
+    sign = tokens.sign
 
     def counting(*arguments: Any) -> str:
         made.append(arguments)
-        return encode(*arguments)
+        return sign(*arguments)
 
-    monkeypatch.setattr(tokens.jwt, "encode", counting)
+    monkeypatch.setattr(tokens, "sign", counting)
     yield made
 
 
@@ -105,6 +105,33 @@ def test_an_independent_library_reads_the_claims(issuer: TokenIssuer, ring: KeyR
     }
     assert expected == claims
     assert expected["exp"] == token.expires
+
+
+@pytest.mark.parametrize("name", ["device-1", "Gerät \N{GRINNING FACE}", 'a"\\b'])
+def test_another_library_would_sign_the_same_bytes(
+    issuer: TokenIssuer, ring: KeyRing, name: str
+) -> None:
+    """RS256 leaves nothing to chance, so that a token can be compared to the letter."""
+    text = _issue(issuer, common_name=name).text
+    read = jwt.decode(text, ring.signing.key, ["RS256"])
+    assert name == read.claims["common_name"]
+    header = {"alg": "RS256", "kid": ring.signing.kid}
+    assert jwt.encode(header, read.claims, ring.signing.key, ["RS256"]) == text
+
+
+def test_a_token_names_the_key_that_signed_it(tmp_path: Path, time: Time) -> None:
+    """Also the first one after a rotation."""
+    ring = KeyRing.open(tmp_path / "s", time, rotation=10 * DAY, overlap=2 * DAY)
+    before = tokens.sign(ring, {"n": 1})
+    time.now += 9.9 * DAY
+    ring.rotate_if_due()
+    time.now += DAY
+    for text in (before, tokens.sign(ring, {"n": 1})):
+        kid = pyjwt.get_unverified_header(text)["kid"]
+        key = ring.verifying(kid)
+        assert key is not None
+        assert {"n": 1} == jwt.decode(text, key.key, ["RS256"]).claims
+    assert kid == ring.signing.kid != pyjwt.get_unverified_header(before)["kid"]
 
 
 def test_a_session_without_a_certificate_is_bound_to_none(issuer: TokenIssuer) -> None:
