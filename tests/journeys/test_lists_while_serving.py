@@ -241,7 +241,7 @@ def test_a_large_list_that_is_replaced_keeps_nobody_waiting(
     print(f"{workers} workers: longest request {max(asking.took):.3f} s; reached after {reached}")
     print(f"{workers} workers: MiB after each {[each >> 20 for each in memory]}")
     assert 1.0 > max(asking.took)
-    assert memory[-1] < memory[1] * 1.25
+    assert memory[-1] < memory[1] * 1.5
 
 
 class Asking:
