@@ -5,35 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IConsumer
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web.client import (
     Agent,
     BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
-    ResponseDone,
     ResponseNeverReceived,
     _HTTP11ClientFactory,
 )
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer
-from zope.interface import implementer
 
 from mtlsedge.errors import EdgeError
+from mtlsedge.ops.answers import ASIDE, Gathered, Whole, trust_in, why
 
 CONNECT_TIMEOUT = 5.0  # seconds
 KEPT = 16  # idle connections to one service
 KEPT_FOR = 30  # seconds
 LARGEST = 256 * 1024  # bytes of an answer
-_BESIDES = 128 * 1024  # bytes: a head, and a whole read beyond what the content may have
 
 
 class CallFailed(EdgeError):
     """A service gave no answer that could be used; the message says why."""
+
+
+def _failed(words: str) -> CallFailed:
+    return CallFailed(f"its answer: {words}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class _Bounded(HTTP11ClientProtocol):
     _left = 0
 
     def request(self, request: Any) -> Deferred[Any]:
-        self._left = LARGEST + _BESIDES
+        self._left = LARGEST + ASIDE
         asking: Deferred[Any] = super().request(request)
         return asking
 
@@ -64,7 +63,7 @@ class _Bounded(HTTP11ClientProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._left < 0:
-            reason = Failure(CallFailed(f"its answer has more than {LARGEST} bytes"))
+            reason = Failure(_failed(f"it has more than {LARGEST} bytes"))
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
 
@@ -93,7 +92,7 @@ class HttpCaller:
         self._pool._factory = _Factory
         self._pool.maxPersistentPerHost = KEPT
         self._pool.cachedConnectionTimeout = KEPT_FOR
-        policy = BrowserLikePolicyForHTTPS(trustRoot=trustRootFromCertificates(_certificates(ca)))
+        policy = BrowserLikePolicyForHTTPS(trustRoot=trust_in(ca))
         self._agent = Agent(
             reactor, contextFactory=policy, connectTimeout=CONNECT_TIMEOUT, pool=self._pool
         )
@@ -120,7 +119,7 @@ class HttpCaller:
         headers = Headers({"User-Agent": ["mtlsedge"], "Accept": ["application/json, */*;q=0.5"]})
         if content is not None:
             headers.addRawHeader("Content-Type", content_type)
-        body = None if content is None else _Whole(content)
+        body = None if content is None else Whole(content)
         try:
             try:
                 response = await self._request(method, url, headers, body)
@@ -129,88 +128,16 @@ class HttpCaller:
                     raise
                 # It may have closed a kept connection just now. To ask twice does no harm.
                 response = await self._request(method, url, headers, body)
-            reader = _Body()
+            reader = Gathered(LARGEST, _failed)
             response.deliverBody(reader)
             return Answer(response.code, await reader.done)
         except (CallFailed, GeneratorExit):
             raise
         except Exception as error:
-            raise CallFailed(_why(error)) from error
+            raise CallFailed(why(error)) from error
 
     def _request(
-        self, method: bytes, url: str, headers: Headers, body: _Whole | None
+        self, method: bytes, url: str, headers: Headers, body: Whole | None
     ) -> Deferred[Any]:
         asking: Deferred[Any] = self._agent.request(method, url.encode("ascii"), headers, body)
         return asking
-
-
-@implementer(IBodyProducer)
-class _Whole:
-    """A body that is small enough to be written at once."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self.length = len(content)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._content)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """All is written."""
-
-    def resumeProducing(self) -> None:
-        """All is written."""
-
-    def stopProducing(self) -> None:
-        """All is written."""
-
-
-def _why(error: BaseException) -> str:
-    reasons = getattr(error, "reasons", None)  # of an attempt, a name of each connection
-    if reasons and isinstance(reasons[0], Failure) and reasons[0].value is not None:
-        return _why(reasons[0].value)
-    return str(error) or type(error).__name__
-
-
-def _certificates(bundle: bytes) -> list[Any]:
-    begin = b"-----BEGIN CERTIFICATE-----"
-    try:
-        return [Certificate.loadPEM(begin + part) for part in bundle.split(begin)[1:]]
-    except Exception as error:
-        raise ValueError(f"the CAs for https cannot be read: {error}") from error
-
-
-class _Body(Protocol):
-    """Gathers a body of limited size; ``done`` fires with it, and may be cancelled."""
-
-    def __init__(self) -> None:
-        self.done: Deferred[bytes] = Deferred(lambda _: self._cut())
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def dataReceived(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size <= LARGEST:
-            self._parts.append(data)
-        else:
-            self._cut()
-            self._fail(f"its answer has more than {LARGEST} bytes")
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.done.called:
-            return
-        if reason.check(ResponseDone):
-            self.done.callback(b"".join(self._parts))
-        else:  # also a body whose end nothing marks: it may have been cut off
-            self._fail(f"its answer was cut off: {reason.getErrorMessage()}")
-
-    def _fail(self, why: str) -> None:
-        self._parts.clear()
-        if not self.done.called:
-            self.done.errback(CallFailed(why))
-
-    def _cut(self) -> None:
-        if self.transport is not None:
-            abort = getattr(self.transport, "abortConnection", self.transport.loseConnection)
-            abort()

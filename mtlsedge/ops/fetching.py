@@ -6,24 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IConsumer, IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.ssl import Certificate, platformTrust, trustRootFromCertificates
-from twisted.python.failure import Failure
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, ResponseDone
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol
+from twisted.internet.ssl import platformTrust
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer
-from zope.interface import implementer
+from twisted.web.iweb import IAgent
 
 from mtlsedge.errors import EdgeError
+from mtlsedge.ops.answers import ASIDE, Gathered, Whole, trust_in, why
 from mtlsedge.ops.bounded import BoundedEndpoints
 
 CONNECT_TIMEOUT = 10.0  # seconds
 FETCH_TIMEOUT = 60.0  # seconds for everything, from the look-up of the name to the last byte
 _REDIRECTS = (301, 302, 303, 307, 308)
 _LONGEST_VALIDATOR = 512  # characters
-_BESIDES = 128 * 1024  # bytes: a head, and a whole read beyond what the content may have
 
 
 class FetchFailed(EdgeError):
@@ -55,11 +53,14 @@ def make_agent(reactor: Any, ca: bytes, *, system: bool = False, most: int = 0) 
     Raises:
         FetchFailed: the bundle cannot be read.
     """
-    trust = platformTrust() if system else trustRootFromCertificates(_certificates(ca))
+    try:
+        trust = platformTrust() if system else trust_in(ca)
+    except ValueError as error:
+        raise FetchFailed(str(error)) from error
     policy = BrowserLikePolicyForHTTPS(trustRoot=trust)
     if not most:
         return Agent(reactor, contextFactory=policy, connectTimeout=CONNECT_TIMEOUT)
-    endpoints = BoundedEndpoints(reactor, policy, CONNECT_TIMEOUT, _BESIDES + most)
+    endpoints = BoundedEndpoints(reactor, policy, CONNECT_TIMEOUT, ASIDE + most)
     bounded: IAgent = Agent.usingEndpointFactory(reactor, endpoints)
     return bounded
 
@@ -101,7 +102,7 @@ async def post(
     """
     sent, wanted = types
     headers = Headers({"User-Agent": ["mtlsedge"], "Accept": [wanted], "Content-Type": [sent]})
-    asking: Deferred[Any] = agent.request(b"POST", url.encode("ascii"), headers, _Whole(body))
+    asking: Deferred[Any] = agent.request(b"POST", url.encode("ascii"), headers, Whole(body))
     timeout = _Timeout(clock, asking, seconds)
 
     def objection(response: Any) -> str:
@@ -123,7 +124,7 @@ async def _answer(
             if wrong:
                 raise FetchFailed(wrong)
             return response, None
-        reader = _Body(most)
+        reader = Gathered(most, FetchFailed)
         timeout.waits_for(reader.done)
         response.deliverBody(reader)
         return response, await reader.done
@@ -131,7 +132,7 @@ async def _answer(
         raise
     except Exception as error:
         late = f"no answer within {timeout.seconds:g} seconds"
-        raise FetchFailed(late if timeout.over else _why(error)) from error
+        raise FetchFailed(late if timeout.over else why(error)) from error
     finally:
         timeout.cancel()
 
@@ -172,22 +173,6 @@ def _validators(headers: Headers) -> Validators:
     return Validators(field("etag"), field("last-modified"))
 
 
-def _why(error: BaseException) -> str:
-    reasons = getattr(error, "reasons", None)  # of an attempt, a name of each connection
-    if reasons and isinstance(reasons[0], Failure) and reasons[0].value is not None:
-        return _why(reasons[0].value)
-    return str(error) or type(error).__name__
-
-
-def _certificates(bundle: bytes) -> list[Any]:
-    begin = b"-----BEGIN CERTIFICATE-----"
-    try:
-        found = [Certificate.loadPEM(begin + part) for part in bundle.split(begin)[1:]]
-    except Exception as error:
-        raise FetchFailed(f"the CAs for https cannot be read: {error}") from error
-    return found
-
-
 class _Timeout:
     """Gives up whatever is waited for when the time is over."""
 
@@ -209,67 +194,9 @@ class _Timeout:
         self._waiting.cancel()
 
 
-@implementer(IBodyProducer)
-class _Whole:
-    """A body that is sent in one piece."""
-
-    def __init__(self, body: bytes) -> None:
-        self.length = len(body)
-        self._body = body
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._body)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """It is all sent."""
-
-    def resumeProducing(self) -> None:
-        """It is all sent."""
-
-    def stopProducing(self) -> None:
-        """It is all sent."""
-
-
 class _Unwanted(Protocol):
     """Closes the connection of an answer that nobody reads."""
 
     def connectionMade(self) -> None:
         assert self.transport is not None
         self.transport.loseConnection()
-
-
-class _Body(Protocol):
-    """Gathers a body of limited size; ``done`` fires with it, and may be cancelled."""
-
-    def __init__(self, most: int) -> None:
-        self.done: Deferred[bytes] = Deferred(lambda _: self._close())
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._most = most
-
-    def dataReceived(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size <= self._most:
-            self._parts.append(data)
-        else:
-            self._fail(f"it has more than {self._most} bytes")
-            self._close()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.done.called:
-            return
-        if reason.check(ResponseDone):
-            self.done.callback(b"".join(self._parts))
-        else:  # also a body whose end nothing marks: it may have been cut off
-            assert reason.value is not None
-            self._fail(f"it was cut off: {_why(reason.value)}")
-
-    def _fail(self, why: str) -> None:
-        self._parts.clear()
-        if not self.done.called:
-            self.done.errback(FetchFailed(why))
-
-    def _close(self) -> None:
-        if self.transport is not None:
-            self.transport.loseConnection()
