@@ -18,7 +18,7 @@ from mtlsedge import model
 from mtlsedge.errors import BadCertificate, ConfigurationError, Problem
 from mtlsedge.http.access import AccessTokens
 from mtlsedge.http.origins import OriginGroup
-from mtlsedge.http.site import Crowd, Front, Site
+from mtlsedge.http.site import GENERATION, Acquaintances, Crowd, Front, Site
 from mtlsedge.http.upstreams import origin_group
 from mtlsedge.identity import Identity
 from mtlsedge.names import NameTable
@@ -121,6 +121,7 @@ def assemble(configuration: model.Configuration, around: Surroundings) -> Assemb
         around.crowd,
         names,
         names.find(default) if default else None,
+        acquaintances=Acquaintances(max(GENERATION, len(sites))),  # one for each host, at least
         seen=around.seen,
     )
     trusts = dict.fromkeys(one.trust for one in guarded if one.trust is not None)

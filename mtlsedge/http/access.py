@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from mtlsedge.identity import Identity
 from mtlsedge.policy.application import CompiledApplication
-from mtlsedge.session import cookie
+from mtlsedge.session.cookie import SetCookie, cookie_path, read
 from mtlsedge.session.keys import KeyRing
 from mtlsedge.session.tokens import Token, TokenIssuer
 
@@ -28,22 +28,23 @@ class Holder:
         return cls(service_token_id, "")
 
 
-_FRESH = 1.0  # seconds for which a session is taken as it is
+_FRESH = 60.0  # seconds for which a session is taken as it is; keys are looked at as rarely
 
 
 @dataclass(frozen=True, slots=True)
 class AccessSession:
-    """A caller at an application: the header for the origin, the cookie for the client."""
+    """A caller at an application: the header for the origin, the cookie for the client.
+
+    It is good from ``since`` to ``until``, in seconds since the epoch. Then it is looked at
+    again, whether its token has to be replaced.
+    """
 
     token: Token
     holder: Holder
     assertion: bytes  # a header line
-    set_cookie: bytes  # a header line
-    made: float  # seconds since the epoch
-
-    def is_fresh(self, now: float) -> bool:
-        """Whether nothing can have happened to the token or the keys since it was looked at."""
-        return 0.0 <= now - self.made < _FRESH
+    cookie: SetCookie
+    since: float
+    until: float
 
 
 class AccessTokens:
@@ -70,17 +71,16 @@ class AccessTokens:
             application.session_duration,
         )
         now = self._now()
-        # Said anew each time: its Max-Age is what is left of the token.
-        set_cookie = cookie.set_cookie(token, now, _cookie_path(application))
-        line = b"Set-Cookie: %b\r\n" % set_cookie
+        until = min(now + _FRESH, token.renew_at)
         if earlier is not None and earlier.token is token:
-            return replace(earlier, set_cookie=line, made=now)
+            return replace(earlier, since=now, until=until)
         return AccessSession(
             token,
             holder,
             b"Cf-Access-Jwt-Assertion: %b\r\n" % token.text.encode("ascii"),
-            line,
+            SetCookie(token, _cookie_path(application)),
             now,
+            until,
         )
 
     def valid_cookies(
@@ -94,7 +94,7 @@ class AccessTokens:
         iss = issuer_of(server_name)
         return [
             text
-            for text in cookie.read(cookies)
+            for text in read(cookies)
             if self._issuer.accepts(
                 text, application.aud, iss, holder.thumbprint, holder.common_name
             )
@@ -119,5 +119,5 @@ def issuer_of(server_name: str) -> str:
 
 
 def _cookie_path(application: CompiledApplication) -> str:
-    paths = {cookie.cookie_path(domain.path) for domain in application.domains}
+    paths = {cookie_path(domain.path) for domain in application.domains}
     return paths.pop() if len(paths) == 1 else "/"

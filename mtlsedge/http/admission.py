@@ -100,7 +100,7 @@ def open_session(
     """
     key = (application.name, host, service_token_id)
     earlier = caller.sessions.get(key)
-    if earlier is not None and earlier.is_fresh(caller.front.now()):
+    if earlier is not None and earlier.since <= caller.front.now() < earlier.until:
         return earlier
     holder = Holder.of(caller.identity, service_token_id)
     session = caller.site.tokens.session(application, host, holder, earlier)

@@ -1,8 +1,9 @@
 """What does a request carry that was let through? Put together once, also for those like it.
 
-Clients on kept connections repeat themselves byte for byte. What such a request led to, its
-repetition leads to as well, while nothing can have changed that it rests on: it is the same
-caller's, under the same configuration, and what was decided was decided within the last second.
+Clients repeat themselves byte for byte, on one connection and from one to the next. What such a
+request led to, its repetition leads to as well, while nothing has changed that it rests on: it
+is the same caller's, whose certificate is looked at in each handshake and each second
+(``http.vigil``), under the same configuration; and time alone changes nothing before ``until``.
 Whoever changes anything sooner calls ``Caller.forget``.
 
 So does a request for another path, with the same method and fields, if the same application
@@ -24,7 +25,7 @@ from mtlsedge.policy.question import AmbiguousPath, Decision
 from mtlsedge.target import RequestPath, Target, read_path
 
 _NOBODY: frozenset[str] = frozenset()
-_FRESH = 1.0  # seconds
+_FRESH = 60.0  # seconds
 _MOST = 12  # per client
 _LONGEST = 2048  # bytes of a request that is remembered
 
@@ -36,7 +37,7 @@ class Passage:
         session: the caller's at the application, None where it has none.
         good_cookies: the caller's own tokens among the request's cookies.
         upgrade: the protocols that the origin may be asked to switch to, b"" if none.
-        made: when all of this was settled, by the wall clock.
+        since, until: the wall clock's time for which all of this holds.
         set_cookie: the header line that hands the caller its token, where it has not got it yet.
         asked_log, judged_log: a log line's words on target and decision.
     """
@@ -45,15 +46,17 @@ class Passage:
         "_authority",
         "_before_id",
         "_behind_id",
+        "_said_until",
         "asked_log",
         "decision",
         "good_cookies",
         "head",
         "judged_log",
-        "made",
         "session",
         "set_cookie",
+        "since",
         "target",
+        "until",
         "upgrade",
     )
 
@@ -80,9 +83,24 @@ class Passage:
         )
         if decision.service_token or decision.shadow:
             self.judged_log += noted(decision)
-        self.made = now if session is None else min(now, session.made)
-        self.set_cookie = b"" if session is None or good_cookies else session.set_cookie
+        self.since, self.until = now, now + _FRESH
+        if session is not None:
+            self.until = min(self.until, session.until)
         self._authority: bytes | None = None
+        self._say(now)
+
+    def _say(self, now: float) -> None:
+        session = None if self.good_cookies else self.session
+        self.set_cookie = b"" if session is None else session.cookie.line(now)
+        self._said_until = int(now) + 1  # tokens end at a whole second
+
+    def holds(self, now: float) -> bool:
+        """Whether all of this is as it was; if so, the age of the cookie is told by this clock."""
+        if not self.since <= now < self.until:
+            return False
+        if now >= self._said_until:
+            self._say(now)
+        return True
 
     def elsewhere(self, head: RequestHead, path: RequestPath) -> Passage:
         """The same for another path, which ``head`` asks for."""
@@ -96,8 +114,8 @@ class Passage:
         other.upgrade = self.upgrade
         other.asked_log = asked_fragment(earlier.host, earlier.method, path.path)
         other.judged_log = self.judged_log
-        other.made = self.made
-        other.set_cookie = self.set_cookie
+        other.since, other.until = self.since, self.until
+        other.set_cookie, other._said_until = self.set_cookie, self._said_until
         other._authority = self._authority
         if self._authority is not None:
             before = self._before_id
@@ -141,8 +159,7 @@ def recall(caller: Caller, request: bytes, now: float) -> Passage | None:
     passage = caller.passages.get(request)
     if passage is None:
         return None
-    fresh = 0.0 <= now - passage.made < _FRESH
-    if fresh and (not passage.good_cookies or _same_cookies(passage, caller)):
+    if passage.holds(now) and (not passage.good_cookies or _same_cookies(passage, caller)):
         return passage
     caller.passages.clear()
     return None
@@ -162,7 +179,7 @@ def recall_elsewhere(
     earlier = caller.passages.get(pattern)
     if earlier is None:
         return None
-    if not 0.0 <= now - earlier.made < _FRESH:
+    if not earlier.holds(now):
         caller.passages.clear()
         return None
     path = _plain_path(line[2])
@@ -214,9 +231,9 @@ def keep(caller: Caller, request: bytes, passage: Passage) -> None:
         caller.withdraw()
         verdicts = caller.verdicts.get(passage.target.host)
         if verdicts is not None:
-            if verdicts.until <= passage.made:
+            if verdicts.until <= passage.since:
                 return  # they hold for this request alone
-            passage.made = min(passage.made, verdicts.until - _FRESH)
+            passage.until = min(passage.until, verdicts.until)
     if len(caller.passages) >= _MOST - 1:
         caller.passages.clear()
     caller.passages[request] = passage

@@ -124,7 +124,8 @@ class Crowd:
             connection.stop()
 
 
-_GENERATION = 1024  # clients, of all hosts
+GENERATION = 2048
+"""Clients that are remembered, of all hosts; some 10 KB each."""
 _MOST_HOSTS = 64  # of which it is remembered what their clients say
 
 
@@ -141,14 +142,15 @@ class Acquaintances(dict[Hashable, "Acquaintance"]):
 
     A dictionary of the younger one, as most are found there. When it is full it takes the elder
     one's place; who comes back from there is of the younger again. So whoever came among the
-    last ``_GENERATION`` clients is known, and never more than twice as many.
+    last ``generation`` clients is known, and never more than twice as many.
     """
 
-    __slots__ = ("_elder",)
+    __slots__ = ("_elder", "_generation")
 
-    def __init__(self) -> None:
+    def __init__(self, generation: int = GENERATION) -> None:
         super().__init__()
         self._elder: dict[Hashable, Acquaintance] = {}
+        self._generation = generation
 
     @property
     def size(self) -> int:
@@ -164,7 +166,7 @@ class Acquaintances(dict[Hashable, "Acquaintance"]):
 
     def keep(self, key: Hashable, known: Acquaintance) -> None:
         """Know a client from now on."""
-        if len(self) >= _GENERATION:
+        if len(self) >= self._generation:
             self._elder = dict(self)
             super().clear()
         self[key] = known

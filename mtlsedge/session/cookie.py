@@ -22,20 +22,25 @@ _PATH = re.compile(r"/[\x21-\x3a\x3c-\x7e]*\Z")  # path-value of RFC 6265 §4.1.
 _LOOKS_LIKE = re.compile(rb"cf[^a-z0-9]authorization", re.IGNORECASE)
 
 
-def set_cookie(token: Token, now: float, path: str = "/") -> bytes:
-    """The value of the ``Set-Cookie`` that hands a token over (RFC 6265 §4.1).
+class SetCookie:
+    """The ``Set-Cookie`` that hands a token over (RFC 6265 §4.1).
 
-    ``path`` comes from ``cookie_path``. The cookie lives no longer than its token. ``Lax``, as
-    nothing but links needs it across sites; ``HttpOnly``, as no script does.
+    ``path`` comes from ``cookie_path``. ``Lax``, as nothing but links needs the cookie across
+    sites; ``HttpOnly``, as no script does.
     """
-    lifetime = max(0, int(token.expires - now))
-    return b"%s=%s; Path=%s; Max-Age=%d%s" % (
-        NAME,
-        token.text.encode("ascii"),
-        _path_value(path),
-        lifetime,
-        _ATTRIBUTES,
-    )
+
+    __slots__ = ("_path", "_token")
+
+    def __init__(self, token: Token, path: str = "/") -> None:
+        self._token = token
+        self._path = _path_value(path)
+
+    def line(self, now: float) -> bytes:
+        """The header line, said anew each time: the cookie lives no longer than its token."""
+        text = self._token.text.encode("ascii")
+        age = max(0, int(self._token.expires - now))
+        fields = (NAME, text, self._path, age, _ATTRIBUTES)
+        return b"Set-Cookie: %b=%b; Path=%b; Max-Age=%d%b\r\n" % fields
 
 
 def clear_cookie(path: str = "/") -> bytes:

@@ -39,17 +39,17 @@ _REFUSAL_KEPT = 60.0  # seconds; a key that another worker made may be known by 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A signed JWT and when it expires, in seconds since the epoch."""
+    """A signed JWT, when it expires, and when another takes its place (seconds since the epoch)."""
 
     text: str
     expires: float
+    renew_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Issued:
     token: Token
     kid: str
-    renew_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class TokenIssuer:
     are kept, each some 1.2 KB.
     """
 
-    def __init__(self, ring: KeyRing, now: Callable[[], float], remembered: int = 8192) -> None:
+    def __init__(self, ring: KeyRing, now: Callable[[], float], remembered: int = 16384) -> None:
         self._ring = ring
         self._now = now
         self._issued: _Recent[tuple[str, str, str, str, float], _Issued] = _Recent(remembered)
@@ -114,7 +114,7 @@ class TokenIssuer:
         if (
             issued is not None
             and issued.kid == signing.kid
-            and issued.token.expires - lifetime - 1.0 <= now < issued.renew_at
+            and issued.token.expires - lifetime - 1.0 <= now < issued.token.renew_at
         ):
             return issued.token
         begins = int(now)
@@ -131,9 +131,9 @@ class TokenIssuer:
         }
         if thumbprint:
             claims["cnf"] = _confirmation(thumbprint)
-        token = Token(sign(self._ring, claims), float(expires))
         margin = min(max(lifetime / 10, _RENEWAL), lifetime / 2)
-        self._issued.keep(wanted, _Issued(token, signing.kid, expires - margin))
+        token = Token(sign(self._ring, claims), float(expires), expires - margin)
+        self._issued.keep(wanted, _Issued(token, signing.kid))
         return token
 
     def accepts(

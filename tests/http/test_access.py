@@ -116,7 +116,7 @@ def test_the_cookies_path_covers_the_application(ring: KeyRing) -> None:
     paths = {}
     for app in tree.applications:
         session = tokens(ring).session(app, NAME, Holder("x", ""), None)
-        paths[app.name] = session.set_cookie.partition(b"Path=")[2].partition(b";")[0]
+        paths[app.name] = session.cookie.line(NOW).partition(b"Path=")[2].partition(b";")[0]
     assert {"one": b"/a/b", "two": b"/"} == paths
 
 
@@ -138,5 +138,5 @@ def test_the_cookie_lives_as_long_as_what_is_left_of_its_token(ring: KeyRing) ->
     now[0] += 3600
     later = issued.session(app, NAME, who, first)
     assert first.token is later.token
-    assert b"Max-Age=86400;" in first.set_cookie
-    assert b"Max-Age=82800;" in later.set_cookie
+    assert b"Max-Age=86400;" in first.cookie.line(NOW)
+    assert b"Max-Age=82800;" in later.cookie.line(now[0])

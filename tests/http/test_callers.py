@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from mtlsedge.http import callers, site
+from mtlsedge.http import callers
 from mtlsedge.http.callers import greet_again, meet_again
 from mtlsedge.http.messages import Refuse
 from mtlsedge.http.site import Acquaintances, Caller
@@ -148,10 +148,10 @@ def test_nobody_is_remembered_whose_certificate_did_not_verify(open_edge: Memory
 
 
 def test_not_more_clients_are_remembered_than_there_is_room_for(
-    open_edge: MemoryEdge, monkeypatch: pytest.MonkeyPatch
+    open_edge: MemoryEdge,
 ) -> None:
     """Memory does not grow with the clients that come by."""
-    monkeypatch.setattr(site, "_GENERATION", 3)
+    open_edge.front.acquaintances = Acquaintances(3)
     sizes = []
     for _ in range(20):
         open_edge.connect(replace(holder()))
@@ -160,10 +160,10 @@ def test_not_more_clients_are_remembered_than_there_is_room_for(
 
 
 def test_clients_that_come_in_turn_are_all_known(
-    open_edge: MemoryEdge, monkeypatch: pytest.MonkeyPatch
+    open_edge: MemoryEdge,
 ) -> None:
     """As many as a generation has; and whoever comes often stays while others pass."""
-    monkeypatch.setattr(site, "_GENERATION", 8)
+    open_edge.front.acquaintances = Acquaintances(8)
     seen: list[Identity] = []
     open_edge.front.seen = lambda identity, name: seen.append(identity)
     several = [replace(holder()) for _ in range(8)]
@@ -178,10 +178,10 @@ def test_clients_that_come_in_turn_are_all_known(
 
 
 def test_who_is_forgotten_is_forgotten_by_both_generations(
-    open_edge: MemoryEdge, monkeypatch: pytest.MonkeyPatch
+    open_edge: MemoryEdge,
 ) -> None:
     """The hourly look at clients must notice every one that comes again."""
-    monkeypatch.setattr(site, "_GENERATION", 2)
+    open_edge.front.acquaintances = Acquaintances(2)
     several = [replace(holder()) for _ in range(4)]
     for identity in several:
         open_edge.connect(identity)

@@ -93,15 +93,38 @@ def test_what_is_asked_again_is_let_through_alike(estate: Estate, decided: list[
     assert all(lines[0] == line for line in lines)
 
 
-def test_it_lasts_a_second(estate: Estate, decided: list[Any]) -> None:
+def test_it_lasts_a_minute(estate: Estate, decided: list[Any]) -> None:
     """Then all is asked again; also where the clock was set back."""
     for _ in range(3):
         estate.ask()
-    for step in (0.5, 0.6, -30.0):
+    for step in (30.0, 29.0, 2.0, -1800.0):
         estate.now += step
         before = len(decided)
         estate.ask()
-        assert (step != 0.5) == (len(decided) > before), step
+        assert (step in (2.0, -1800.0)) == (len(decided) > before), step
+
+
+def test_the_cookies_age_is_that_of_each_answer(estate: Estate, decided: list[Any]) -> None:
+    """A browser is to let go of it when its token ends, not a while later."""
+    for request in (AGAIN, get("/b?b=c", "Accept: */*\r\n")):
+        for step in (0.1, 0.5, 0.6, 20.0):
+            estate.now += step
+            age = int(estate.ask(request).partition(b"; Max-Age=")[2].partition(b";")[0])
+            assert int(NOW + 86400.0 - estate.now) == age
+    assert 1 == len(decided)
+
+
+def test_a_token_is_replaced_in_time(ring: KeyRing) -> None:
+    """Also for a request that was let through less than a minute ago: half a short life is left."""
+    estate = Estate(ring, life=10.0)
+    seen = []
+    for step in (0.0, 2.0, 2.9, 0.2, 4.7):
+        estate.now += step
+        estate.ask()
+        seen.append(estate.sent.partition(b"Cf-Access-Jwt-Assertion: ")[2].partition(b"\r")[0])
+    assert 1 == len(set(seen[:3]))
+    assert 1 == len(set(seen[3:]))
+    assert seen[0] != seen[3]
 
 
 def test_a_connection_can_be_told_to_forget(estate: Estate, decided: list[Any]) -> None:

@@ -8,23 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsedge.session.cookie import clear_cookie, cookie_path, read, set_cookie, without
+from mtlsedge.session.cookie import SetCookie, clear_cookie, cookie_path, read, without
 from mtlsedge.session.tokens import Token
 
-TOKEN = Token("aaa.bbb.ccc", 1000.9)
+TOKEN = Token("aaa.bbb.ccc", 1000.9, 900.0)
 
 
 def test_set_cookie() -> None:
     """It lives no longer than the token, and no script sees it."""
     expected = (
-        b"CF_Authorization=aaa.bbb.ccc; Path=/ingest; Max-Age=900; Secure; HttpOnly; SameSite=Lax"
+        b"Set-Cookie: CF_Authorization=aaa.bbb.ccc; Path=/ingest; Max-Age=900; "
+        b"Secure; HttpOnly; SameSite=Lax\r\n"
     )
-    assert expected == set_cookie(TOKEN, 100.2, "/ingest")
+    assert expected == SetCookie(TOKEN, "/ingest").line(100.2)
 
 
 def test_an_expired_token_gives_no_negative_age() -> None:
     """Max-Age=0 removes the cookie at once."""
-    assert b"; Max-Age=0;" in set_cookie(TOKEN, 2000.0)
+    assert b"; Max-Age=0;" in SetCookie(TOKEN).line(2000.0)
 
 
 def test_clear_cookie() -> None:
@@ -36,7 +37,7 @@ def test_clear_cookie() -> None:
 @pytest.mark.parametrize("path", ["/a;Domain=x", "/a b", "/a\r\nX: y", "relative", "", "/\u00e9"])
 def test_a_path_that_could_end_its_attribute_becomes_the_root(path: str) -> None:
     """A header cannot be split, nor another attribute be added."""
-    assert b"; Path=/; " in set_cookie(TOKEN, 0.0, path)
+    assert b"; Path=/; " in SetCookie(TOKEN, path).line(0.0)
 
 
 @pytest.mark.parametrize(
