@@ -11,6 +11,9 @@ import socket
 from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
 
+_LITTLE = 128 * 1024  # bytes
+_NO_LIMIT = -1  # what the kernel takes for its largest
+
 
 def write_eagerly(transport: FileDescriptor, data: bytes) -> None:
     """``transport.write``, but what the socket takes now is sent now; the rest is queued."""
@@ -59,3 +62,17 @@ def hold_segments(sock: socket.socket) -> None:
     each costs both ends as much as the encryption of all three.
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+
+
+def hold_little(sock: socket.socket) -> None:
+    """Let the kernel hold little of what the peer has no room for yet: 4 MiB are the usual.
+
+    Said of a listening socket, it holds for those that it accepts (Linux). Nobody can then have
+    the edge encrypt at full speed, and the kernel keep, megabytes that are never read.
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _LITTLE)
+
+
+def hold_much(sock: socket.socket) -> None:
+    """Let the kernel hold what it likes: the fewer turns, the cheaper a byte."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NO_LIMIT)

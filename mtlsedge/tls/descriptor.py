@@ -12,6 +12,8 @@ from typing import Any, cast
 from twisted.internet import tcp
 from twisted.internet.address import IPv6Address
 
+from mtlsedge.ops.eager import hold_much
+
 _MOST_DISCARDED = 1 << 20  # bytes
 _rubbish = bytearray(64 * 1024)  # what was discarded last, of any connection
 
@@ -21,6 +23,7 @@ class Descriptor(tcp.Server):
 
     _watched_in = _watched_out = False  # by the reactor
     _discarded = 0  # bytes
+    _unproved = 1 << 20  # bytes to be taken before the kernel may hold much for the client
 
     def __init__(
         self,
@@ -87,6 +90,12 @@ class Descriptor(tcp.Server):
         if self._watched_out:
             self._watched_out = False
             cast(Any, self.reactor).removeWriter(self)
+
+    def takes(self, count: int) -> None:
+        """The client, or at first the kernel for it, has taken so many bytes more."""
+        self._unproved -= count
+        if self._unproved <= 0:
+            hold_much(self.socket)
 
     # -- after the end ---------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 
 from mtlsedge.model import Listen
+from mtlsedge.ops.eager import hold_little
 from mtlsedge.tls.terminator import Terminator
 from mtlsedge.tls.transport import TLSServer
 
@@ -189,9 +190,10 @@ class TLSPort(tcp.Port):
         _log.info("{host} port {port} is closed", host=here.host, port=here.port)
 
     def startListening(self) -> None:
-        """Bind and listen; accepted sockets inherit TCP_NODELAY from this one (Linux)."""
+        """Bind and listen; accepted sockets inherit what is set on this one (Linux)."""
         super().startListening()
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        hold_little(self.socket)
 
 
 def open_port(reactor: Any, listen: Listen, factory: IProtocolFactory, limit: int) -> TLSPort:

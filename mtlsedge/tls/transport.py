@@ -287,6 +287,8 @@ class TLSServer(Descriptor):
             self.stopWriting()
         except SSL.Error:
             return main.CONNECTION_LOST
+        if self._unproved > 0:
+            self.takes(sent)
         return sent
 
     # -- the end ---------------------------------------------------------------------------

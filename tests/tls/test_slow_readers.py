@@ -1,0 +1,62 @@
+"""How much is made ready for a client before it has shown that it takes what it asks for?"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest_twisted
+from tls_serving import Scribe, Serving, aside, greet, until
+
+Serve = Callable[..., Serving]
+BIG = bytes(8 << 20)
+UNREAD = 1 << 20
+"""Bytes: some of the edge's kernel buffer, and all of the client's."""
+
+
+class Generous(Scribe):
+    """Says more than any kernel holds for one connection."""
+
+    def handshakeCompleted(self) -> None:
+        self.transport.write(BIG)
+
+    @property
+    def queued(self) -> int:
+        """Bytes that are not even encrypted yet."""
+        transport: Any = self.transport
+        return len(transport.dataBuffer) - int(transport.offset) + int(transport._tempDataLen)
+
+
+def read(sock: socket.socket, count: int) -> None:
+    while count > 0:
+        count -= len(sock.recv(64 * 1024))
+
+
+def is_stuck(protocol: Generous) -> bool:
+    """The kernel takes no more of it."""
+    return protocol.queued > 0 and not select.select([], [protocol.transport.socket], [], 0.05)[1]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_reads_nothing_has_little_made_ready_for_it(serve: Serve) -> None:
+    """Or a crowd of them has the edge encrypt, and the kernel keep, 4 MiB for each."""
+    serving = serve(Generous)
+    sock = await aside(greet, serving.number)
+    (protocol,) = serving.protocols
+    await until(lambda: is_stuck(protocol), "the kernel to be full")
+    assert len(BIG) - protocol.queued < UNREAD
+    sock.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_reads_much_may_have_more_of_it_waiting(serve: Serve) -> None:
+    """Large pieces are cheaper to send."""
+    serving = serve(Generous)
+    sock = await aside(greet, serving.number)
+    (protocol,) = serving.protocols
+    await aside(read, sock, 3 << 20)
+    await until(lambda: is_stuck(protocol) or not protocol.queued, "the kernel to be full")
+    assert len(BIG) - protocol.queued > (3 << 20) + UNREAD
+    sock.close()
