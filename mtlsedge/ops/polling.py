@@ -16,6 +16,8 @@ from twisted.logger import Logger
 
 _log = Logger()
 
+_MOST = 1024  # events at once: room for one from each of 10,000 connections is dear to make
+
 
 def poll_plainly(reactor: Any) -> bool:
     """Make a reactor that is exactly Twisted's epoll reactor wait without log contexts.
@@ -44,7 +46,8 @@ def _poll(reactor: Any, timeout: float | None) -> None:
     """``EPollReactor.doPoll``, but for the context; errors are handled below it all the same."""
     selectables = reactor._selectables
     try:
-        events = reactor._poller.poll(-1 if timeout is None else timeout, len(selectables))
+        most = min(len(selectables), _MOST)
+        events = reactor._poller.poll(-1 if timeout is None else timeout, most)
     except OSError as error:
         if error.errno == EINTR:
             return

@@ -39,6 +39,7 @@ from mtlsedge.ops.progress import unsent
 from mtlsedge.tls.descriptor import Descriptor
 from mtlsedge.tls.facts import NO_FACTS, HandshakeFailure, facts_of, failure_text
 from mtlsedge.tls.hosts import TLSHost
+from mtlsedge.tls.states import BEFORE_OPEN, State
 
 if TYPE_CHECKING:
     from mtlsedge.tls.port import TLSPort
@@ -48,17 +49,6 @@ _log = Logger()
 _READS_PER_TURN = 2  # of four full records, before other connections get their turn
 _LINGER_SECONDS = 10.0
 _DONE = Failure(main.CONNECTION_DONE)
-
-
-class _State:  # no enumeration: their look-ups cost ten times as much
-    HANDSHAKE = "handshake"
-    SETTLING = "settling"  # a verifier is still thinking
-    OPEN = "open"
-    LINGERING = "lingering"  # all is said; the client may still be sending
-    GONE = "gone"  # aborted or lost: nothing is read, written or settled any more
-
-
-_BEFORE_OPEN = (_State.HANDSHAKE, _State.SETTLING)
 
 
 @implementer(interfaces.ISSLTransport)
@@ -81,7 +71,7 @@ class TLSServer(Descriptor):
         sessionno: int,
         reactor: Any,
     ) -> None:
-        self._state = _State.HANDSHAKE
+        self._state = State.SILENT
         self._paused = self._linger = False
         # OpenSSL must read before it can write on, or the other way round.
         self._retry_write = self._retry_read = False
@@ -95,7 +85,7 @@ class TLSServer(Descriptor):
         self.proved: dict[int, bytes] = {}
         self._server = server
         self._terminator = server.terminator
-        self._tls = self._terminator.greet(sock, self)
+        self._tls: Any = None  # an `SSL.Connection`, once the client says something
         super().__init__(sock, protocol, client, server, sessionno, reactor)
         self._deadline = self._terminator.deadlines.deadline(self._too_slow)
         self._deadline.set(self._terminator.handshake_timeout)
@@ -105,11 +95,15 @@ class TLSServer(Descriptor):
 
     def doRead(self) -> Any:
         """What the reactor calls when the socket has bytes for us."""
-        if self._state is _State.OPEN:
+        if self._state is State.OPEN:
             return self._read_plaintext()
-        if self._state is _State.HANDSHAKE:
+        if self._state is State.HANDSHAKE:
             return self._shake_hands()
-        if self._state is _State.LINGERING and self.discard():
+        if self._state is State.SILENT:
+            self._tls = self._terminator.greet(self.socket, self)
+            self._state = State.HANDSHAKE
+            return self._shake_hands()
+        if self._state is State.LINGERING and self.discard():
             self.connectionLost(_DONE)
         return None
 
@@ -130,13 +124,13 @@ class TLSServer(Descriptor):
             self.protocol.dataReceived(data)
             if not more or not self._reads():
                 break
-        if self._retry_write and self._state is _State.OPEN:
+        if self._retry_write and self._state is State.OPEN:
             self._retry_write = False
             self.startWriting()
         return None
 
     def _reads(self) -> bool:
-        return self._state is _State.OPEN and not self._paused and not self.disconnecting
+        return self._state is State.OPEN and not self._paused and not self.disconnecting
 
     def _wait_for_room(self) -> None:
         """Read on only when the answer to what was read has room; until then, do not turn."""
@@ -147,7 +141,7 @@ class TLSServer(Descriptor):
     def pauseProducing(self) -> None:
         """Stop reading at once, also in the middle of a turn; a handshake goes on."""
         self._paused = True
-        if self._state is _State.OPEN:
+        if self._state is State.OPEN:
             self.stopReading()
 
     def resumeProducing(self) -> None:
@@ -181,7 +175,7 @@ class TLSServer(Descriptor):
         if host.trust is not None:
             answer = host.trust.settle(*peer_certificates(self._tls), self.server_name)
         if isinstance(answer, Deferred):
-            self._state = _State.SETTLING
+            self._state = State.SETTLING
             self.stopReading()
             self._settling = answer
             answer.addCallback(self._established).addErrback(self._settling_failed)
@@ -200,7 +194,7 @@ class TLSServer(Descriptor):
 
     def _established(self, identity: Identity) -> None:
         self._settling = None
-        if self._state is _State.GONE:
+        if self._state is State.GONE:
             return  # while a verifier was thinking
         self.identity = identity
         self.proved.clear()
@@ -208,7 +202,7 @@ class TLSServer(Descriptor):
             self._report(f"{identity.reason.value}: {identity.detail}")
             self.abortConnection()
             return
-        self._state = _State.OPEN
+        self._state = State.OPEN
         self._deadline.clear()
         if self._paused:
             self.stopReading()
@@ -221,7 +215,7 @@ class TLSServer(Descriptor):
 
     def _settling_failed(self, failure: Failure) -> None:
         self._settling = None
-        if self._state is _State.GONE:
+        if self._state is State.GONE:
             return
         _log.failure("a connection is refused: settling its identity failed", failure)
         self._report("internal error while the identity was settled")
@@ -238,7 +232,7 @@ class TLSServer(Descriptor):
         self._terminator.failed(failure)
 
     def _too_slow(self) -> None:
-        if self._state in _BEFORE_OPEN:
+        if self._state in BEFORE_OPEN:
             self._report("the handshake took too long")
         elif (left := unsent(self)) < self._left:
             self._left = left  # a steady trickle, of what the kernel has
@@ -250,9 +244,9 @@ class TLSServer(Descriptor):
 
     def write(self, data: bytes) -> None:
         """Send or queue plaintext; before the identity is settled it waits."""
-        if self._state is _State.OPEN:
+        if self._state is State.OPEN:
             write_eagerly(self, data)
-        elif self._state in _BEFORE_OPEN:
+        elif self._state in BEFORE_OPEN:
             self._tempDataBuffer.append(data)
             self._tempDataLen += len(data)
             self._maybePauseProducer()
@@ -265,12 +259,12 @@ class TLSServer(Descriptor):
         """What the reactor calls when the socket takes bytes again."""
         if self._retry_read:
             self._retry_read = False
-            if self._state is _State.HANDSHAKE or self._reads():
+            if self._state is State.HANDSHAKE or self._reads():
                 self.startReading()
-        if self._state is _State.OPEN:
+        if self._state is State.OPEN:
             return super().doWrite()
         self.stopWriting()
-        return self.doRead() if self._state is _State.HANDSHAKE else None
+        return self.doRead() if self._state is State.HANDSHAKE else None
 
     def writeSomeData(self, data: bytes) -> int | Any:
         """Encrypt and send as much as the socket takes; see ``FileDescriptor``."""
@@ -299,16 +293,16 @@ class TLSServer(Descriptor):
         A client that takes nothing of it for the terminator's ``write_timeout`` is cut off.
         Before the identity is settled nothing may be sent, and the connection is aborted.
         """
-        if self._state is _State.OPEN:
+        if self._state is State.OPEN:
             super().loseConnection()
             self._left = unsent(self)
             self._deadline.set(self._terminator.write_timeout)
-        elif self._state is not _State.LINGERING:
+        elif self._state is not State.LINGERING:
             self.abortConnection()
 
     def abortConnection(self) -> None:
         """Close at once; what is queued is dropped (``IAbortingTransport``)."""
-        self._state = _State.GONE
+        self._state = State.GONE
         super().abortConnection()
 
     def lingerConnection(self, last: bytes = b"") -> None:
@@ -319,11 +313,11 @@ class TLSServer(Descriptor):
         """
         self._linger = True
         if last:
-            if self._state is _State.OPEN:
+            if self._state is State.OPEN:
                 hold_segments(self.socket)
             self.write(last)
         queued = self.dataBuffer or self._tempDataLen or self.producer or self._retry_write
-        if self._state is _State.OPEN and not (self.disconnecting or queued):
+        if self._state is State.OPEN and not (self.disconnecting or queued):
             self._part_at_once()
         else:
             self.loseConnection()
@@ -350,7 +344,7 @@ class TLSServer(Descriptor):
 
     def _await_their_end(self) -> Any:
         """Send nothing more, and read away what still comes until the client closes too."""
-        self._state = _State.LINGERING
+        self._state = State.LINGERING
         self._deadline.set(_LINGER_SECONDS)
         self._shouldShutdown = False  # when the socket is closed it was shut down already
         try:
@@ -367,7 +361,7 @@ class TLSServer(Descriptor):
 
     def readConnectionLost(self, reason: Failure) -> None:
         """The client has closed its half; so do we, unless the protocol has more to say."""
-        if self._state is _State.OPEN:
+        if self._state is State.OPEN:
             if interfaces.IHalfCloseableProtocol.providedBy(self.protocol):
                 super().readConnectionLost(reason)
                 return
@@ -383,7 +377,7 @@ class TLSServer(Descriptor):
         """Let go of everything; the protocol hears of it once."""
         if not hasattr(self, "socket"):
             return
-        self._state = _State.GONE
+        self._state = State.GONE
         self._deadline.forget()
         self._server.closed()
         settling, self._settling = self._settling, None
@@ -391,10 +385,11 @@ class TLSServer(Descriptor):
             super().connectionLost(reason)
         finally:
             # pyOpenSSL's object and ours hold each other; broken here, no collector is needed.
-            self._tls.set_app_data(None)
+            if self._tls is not None:
+                self._tls.set_app_data(None)
             if settling is not None:
                 settling.cancel()
 
     def getPeerCertificate(self) -> crypto.X509 | None:
         """The leaf as it was presented, verified or not (``ISSLTransport``)."""
-        return self._tls.get_peer_certificate()
+        return self._tls.get_peer_certificate() if self._tls is not None else None

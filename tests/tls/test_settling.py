@@ -382,7 +382,7 @@ async def test_no_call_finds_the_errors_of_another_connection(
     )
 
     class Watched(Scribe):
-        def connectionMade(self) -> None:
+        def handshakeCompleted(self) -> None:
             real = self.transport._tls
             watched = watch("shutdown", real.shutdown)
             self.transport._tls = Intercepted(real, shutdown=watched)

@@ -7,8 +7,11 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import pytest_twisted
-from tls_serving import Scribe, Serving, aside, greet, until
+from tls_serving import Scribe, Serving, aside, greet, knock, until
+
+from mtlsedge.tls.terminator import Terminator
 
 Serve = Callable[..., Serving]
 BIG = bytes(8 << 20)
@@ -60,3 +63,25 @@ async def test_a_client_that_reads_much_may_have_more_of_it_waiting(serve: Serve
     await until(lambda: is_stuck(protocol) or not protocol.queued, "the kernel to be full")
     assert len(BIG) - protocol.queued > (3 << 20) + UNREAD
     sock.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_says_nothing_has_no_tls_made_for_it(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be most of what a crowd of such clients costs. The first byte has it made."""
+    made: list[object] = []
+    make = Terminator.greet
+
+    def counted(*args: Any) -> Any:
+        made.append(args)
+        return make(*args)
+
+    monkeypatch.setattr(Terminator, "greet", counted)
+    serving = serve(Generous)
+    silent = await aside(knock, serving.number)
+    await serving.protocol()
+    assert not made
+    silent.sendall(b"x")
+    await until(lambda: made, "TLS for the client")
+    silent.close()
