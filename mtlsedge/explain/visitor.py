@@ -8,14 +8,12 @@ from ipaddress import IPv4Address, IPv6Address
 
 from mtlsedge.http.callers import meet
 from mtlsedge.http.exchange import Exchange
-from mtlsedge.http.messages import Headers, Refuse, RequestHead, ResponseHead
+from mtlsedge.http.messages import NO_HEAD, Headers, Refuse, RequestHead, ResponseHead
 from mtlsedge.http.request_reader import RequestReader
 from mtlsedge.http.site import Caller, Front
 from mtlsedge.identity import Identity
 from mtlsedge.tls.facts import NO_FACTS, HandshakeFacts
 from mtlsedge.tls.hosts import TLSHost
-
-_NO_HEAD = RequestHead("-", b"", "1.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ class Visitor:
     def request_refused(self, refusal: Refuse) -> None:
         """It cannot be made sense of."""
         if self.exchange is None:
-            self.exchange = Watched(self, self.caller, self.head or _NO_HEAD)
+            self.exchange = Watched(self, self.caller, self.head or NO_HEAD)
         self.exchange.refuse(refusal)
 
     # -- what the exchange calls -----------------------------------------------------------

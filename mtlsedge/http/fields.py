@@ -33,6 +33,8 @@ def letters(name: bytes) -> bytes:
     return name.translate(_LOWER, _PUNCTUATION)
 
 
+# cfcert: also what Cloudflare's managed transform adds and the edge does not set. An origin that
+# came from there may trust these.
 _FORGEABLE_PREFIXES = (b"cfaccess", b"cfcert", b"cfclientcert", b"cfconnecting", b"xforwarded")
 _FORGEABLE = frozenset(letters(name) for name in EDGE_CERTIFICATE_HEADERS) | {
     b"forwarded",

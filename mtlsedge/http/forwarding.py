@@ -33,29 +33,6 @@ EDGE_CERTIFICATE_HEADERS: frozenset[bytes] = frozenset(
 )
 """Every name this file can set, in lower case: whatever a client sends under them is deleted."""
 
-KINDRED_CERTIFICATE_HEADERS: frozenset[bytes] = frozenset(
-    b"cf-cert-" + name
-    for name in (
-        b"revoked",
-        b"issuer-dn",
-        b"subject-dn",
-        b"issuer-dn-rfc2253",
-        b"subject-dn-rfc2253",
-        b"issuer-dn-legacy",
-        b"subject-dn-legacy",
-        b"serial",
-        b"issuer-serial",
-        b"fingerprint-sha256",
-        b"fingerprint-sha1",
-        b"not-before",
-        b"not-after",
-        b"ski",
-        b"issuer-ski",
-    )
-)
-"""What Cloudflare's managed transform adds and the edge does not set. An origin that came from
-there may trust these, so they are deleted as well."""
-
 _LONGEST_LEAF = 10 * 1024  # bytes of base64; Cloudflare's limit
 _LONGEST_CHAIN = 16 * 1024  # bytes of the field's value; Cloudflare's limit
 _MOST_CHAIN = 16  # certificates

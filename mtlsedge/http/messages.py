@@ -111,6 +111,10 @@ class RequestHead:
         return b", ".join(value for key, value in self.headers if key.lower() == name)
 
 
+NO_HEAD = RequestHead("-", b"", "1.1")
+"""Stands for the request where there is none: none was read, or none is under way."""
+
+
 @dataclass(slots=True)
 class ResponseHead:
     """A response as the origin meant it; ``headers`` are those that may go on to the client.

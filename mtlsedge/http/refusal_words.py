@@ -31,7 +31,7 @@ _CLOSE_ALL = (
     "it asks you again which one to use."
 )
 
-_TABLE: dict[str, Words] = {
+WORDS: dict[str, Words] = {
     Reason.NOT_PRESENTED.value: Words(
         "This site needs your certificate",
         "Only people and devices that show a client certificate are let in, and you showed none.",
@@ -163,16 +163,12 @@ _TABLE: dict[str, Words] = {
         "clock",
     ),
 }  # fmt: skip
+"""By the class of reason."""
 
 
 def words_for(status: int, reason_class: str) -> Words:
     """The words for a class of reason, or those of the status where the class is unknown."""
-    return _TABLE.get(reason_class) or _words_for_status(status)
-
-
-def known_reasons() -> frozenset[str]:
-    """Every class that has words of its own."""
-    return frozenset(_TABLE)
+    return WORDS.get(reason_class) or _words_for_status(status)
 
 
 def _words_for_status(status: int) -> Words:

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from mtlsedge.http.callers import meet, meet_again
 from mtlsedge.http.exchange import Exchange
 from mtlsedge.http.framing import AnswerWriter, frame
-from mtlsedge.http.messages import Headers, Refuse, RequestHead, ResponseHead
+from mtlsedge.http.messages import NO_HEAD, Headers, Refuse, RequestHead, ResponseHead
 from mtlsedge.http.pace import BodyPace
 from mtlsedge.http.passage import recall, recall_elsewhere
 from mtlsedge.http.request_reader import RequestReader
@@ -21,8 +21,6 @@ from mtlsedge.http.site import Caller, Front
 from mtlsedge.http.staying import Staying
 from mtlsedge.model import Timeouts
 from mtlsedge.ops.progress import unsent
-
-_NO_HEAD = RequestHead("-", b"", "1.1")
 
 
 @implementer(IHandshakeListener, IPushProducer)
@@ -107,7 +105,7 @@ class HTTPConnection(AnswerWriter, Staying, protocol.Protocol):
             self._reader.close()
         self._front.crowd.connections.discard(self)
         exchange, self._exchange = self._exchange, None
-        self._closing = True
+        self._closing = self._gone = True
         self._out.clear()
         if exchange is not None:
             exchange.client_lost()
@@ -177,7 +175,7 @@ class HTTPConnection(AnswerWriter, Staying, protocol.Protocol):
         if self._closing:
             return
         if self._exchange is None:
-            self._exchange = Exchange(self, self._caller, _NO_HEAD)
+            self._exchange = Exchange(self, self._caller, NO_HEAD)
         self._exchange.refuse(refusal)
 
     # -- what the exchange calls -----------------------------------------------------------
@@ -264,7 +262,7 @@ class HTTPConnection(AnswerWriter, Staying, protocol.Protocol):
     def abort(self) -> None:
         """The client must not take what it has for the whole answer."""
         self._out.clear()
-        self._closing = True
+        self._closing = self._gone = True
         self.transport.abortConnection()
 
     # -- moving on -------------------------------------------------------------------------

@@ -70,7 +70,7 @@ class Live(Protocol):
 
     @property
     def caller(self) -> Caller | None:
-        """Who is at the other end, until the end begins."""
+        """Who is at the other end, as long as something is left to be sent there."""
 
     def reconsider(self) -> None:
         """Something changed: look whether this connection, and what it does, may go on."""

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from mtlsedge.http.admission import ask_verifiers
 from mtlsedge.http.callers import greet_again, meet
 from mtlsedge.http.exchange import Exchange
-from mtlsedge.http.messages import Refuse, RequestHead
+from mtlsedge.http.messages import NO_HEAD, Refuse
 from mtlsedge.http.record import Record
 from mtlsedge.http.ruling import decide, denial, find_route, proved_service_token
 from mtlsedge.http.site import Caller, Front
@@ -27,9 +27,6 @@ from mtlsedge.model import Timeouts
 from mtlsedge.ops.progress import unsent
 
 _log = Logger()
-
-
-_NO_HEAD = RequestHead("-", b"", "1.1")
 
 
 class Staying:
@@ -46,12 +43,14 @@ class Staying:
     _caller: Caller | None = None
     _exchange: Exchange | None = None
     _closing = False
+    _gone = False  # the client, or we from it
     _outdated = False  # its TLS is that of an earlier configuration
 
     @property
     def caller(self) -> Caller | None:
-        """Who is at the other end, until the end begins."""
-        return None if self._closing else self._caller
+        """Who is at the other end, as long as something is left to be sent there."""
+        over = self._gone or (self._closing and not unsent(self.transport))
+        return None if over else self._caller
 
     @property
     def exchange(self) -> Exchange | None:
@@ -77,11 +76,11 @@ class Staying:
             self._exchange.record.judged_again(caller)
             self._exchange.cut(refuse)
             return
-        record = Record(caller, _NO_HEAD)
+        record = Record(caller, NO_HEAD)
         record.event, record.reason = "cut", refuse.detail
         record.write()
         if unsent(self.transport):
-            self._closing = True
+            self._closing = self._gone = True
             self.transport.abortConnection()  # the end of an answer is part of it
         else:
             self.part()

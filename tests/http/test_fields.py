@@ -16,7 +16,7 @@ from mtlsedge.http.fields import (
     tokens,
     withheld,
 )
-from mtlsedge.http.forwarding import EDGE_CERTIFICATE_HEADERS, KINDRED_CERTIFICATE_HEADERS
+from mtlsedge.http.forwarding import EDGE_CERTIFICATE_HEADERS
 from mtlsedge.http.messages import Headers, Refuse, RequestHead, render
 from support.forgeries import FORGEABLE, spellings
 
@@ -105,7 +105,7 @@ def test_every_spelling_of_a_forgeable_name_is_withheld(name: bytes) -> None:
 
 def test_the_list_of_forgeable_names_has_all_that_the_edge_sets() -> None:
     """So that the test above cannot fall behind the code."""
-    assert EDGE_CERTIFICATE_HEADERS | KINDRED_CERTIFICATE_HEADERS <= FORGEABLE
+    assert EDGE_CERTIFICATE_HEADERS <= FORGEABLE
 
 
 @given(st.sampled_from(sorted(FORGEABLE)), st.data())

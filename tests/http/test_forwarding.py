@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from mtlsedge.http.forwarding import (
     EDGE_CERTIFICATE_HEADERS,
-    KINDRED_CERTIFICATE_HEADERS,
     certificate_headers,
     distinguished_name_value,
     xfcc_element,
@@ -217,4 +216,3 @@ def test_every_name_that_is_set_is_a_name_that_is_deleted() -> None:
     chain = PeerChain(LEAF, verified=(LEAF, ROOT))
     headers = certificate_headers(_identity(chain), ALL)
     assert EDGE_CERTIFICATE_HEADERS == {name.lower() for name, _ in headers}
-    assert not EDGE_CERTIFICATE_HEADERS & KINDRED_CERTIFICATE_HEADERS

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtlsedge import model
-from mtlsedge.http import exchange, passage, server
+from mtlsedge.http import passage, server
 from mtlsedge.policy.service_tokens import mint
 from mtlsedge.session.keys import KeyRing
 from support.memory import NAME, MemoryEdge, application, holder
@@ -35,20 +35,6 @@ def edge(ring: KeyRing) -> Iterator[MemoryEdge]:
     made = MemoryEdge(ring, APPLICATIONS, service_tokens=(TOKEN,))
     yield made
     made.close()
-
-
-@pytest.fixture
-def decided(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Every time that a decision was asked for."""
-    made: list[Any] = []
-    decide = exchange.decide
-
-    def counted(*args: Any) -> Any:
-        made.append(args)
-        return decide(*args)
-
-    monkeypatch.setattr(exchange, "decide", counted)
-    return made
 
 
 def test_new_paths_take_over_what_was_decided(edge: MemoryEdge, decided: list[Any]) -> None:

@@ -62,22 +62,6 @@ def estate(ring: KeyRing) -> Estate:
     return Estate(ring)
 
 
-@pytest.fixture
-def decided(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Every time that a decision was asked for."""
-    from mtlsedge.http import exchange
-
-    made: list[Any] = []
-    decide = exchange.decide
-
-    def counted(*args: Any) -> Any:
-        made.append(args)
-        return decide(*args)
-
-    monkeypatch.setattr(exchange, "decide", counted)
-    return made
-
-
 def test_what_is_asked_again_is_let_through_alike(estate: Estate, decided: list[Any]) -> None:
     """Each as the first, to the origin, to the client and in the log, but for its id."""
     answers, requests = [], []

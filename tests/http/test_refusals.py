@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsedge.http.refusal_words import known_reasons, words_for
+from mtlsedge.http.refusal_words import WORDS, words_for
 from mtlsedge.http.refusals import prefers_page, refusal
 from mtlsedge.identity import Reason
 
@@ -103,7 +103,7 @@ def test_overload_says_when_to_come_back() -> None:
 
 def test_every_reason_of_an_identity_has_words_of_its_own() -> None:
     """A class without words would tell a person nothing."""
-    assert {reason.value for reason in Reason if reason.value} <= known_reasons()
+    assert {reason.value for reason in Reason if reason.value} <= WORDS.keys()
 
 
 @pytest.mark.parametrize(("status", "title"), [(405, "Method Not Allowed"), (799, "The request")])
@@ -113,7 +113,7 @@ def test_an_unknown_class_gets_the_words_of_the_status(status: int, title: str) 
     assert json.loads(refusal(status, "something new", "id", b"", "a").body)["status"] == status
 
 
-@pytest.mark.parametrize("reason", sorted(known_reasons()))
+@pytest.mark.parametrize("reason", sorted(WORDS))
 def test_words_are_whole_sentences(reason: str) -> None:
     """Titles have no full stop, everything else ends with one."""
     words = words_for(403, reason)

@@ -105,6 +105,28 @@ def test_what_still_waits_for_a_revoked_client_is_dropped(
     edge.close()
 
 
+@pytest.mark.parametrize("waiting", [b"", b"the end of an answer"])
+def test_a_last_answer_that_is_still_on_its_way_is_cut_too(
+    ring: KeyRing, waiting: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow reader may take minutes over it. Where all of it has gone there is nothing to cut."""
+    judge = Judge()
+    edge = guarded(ring, judge)
+    client = edge.connect(holder())
+    monkeypatch.setattr(client.transport, "lingerConnection", lambda last=b"": None)
+    client.send(REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    client.transport.dataBuffer = waiting
+    ends: list[str] = []
+    monkeypatch.setattr(client.transport, "abortConnection", lambda: ends.append("abort"))
+    judge.now = REVOKED
+    for _ in range(2):
+        reconsidered(edge, client)
+    assert (["abort"] if waiting else []) == ends
+    lines = [line.get("event") for line in edge.lines()]
+    assert bool(waiting) == ("cut" in lines)
+    edge.close()
+
+
 def test_who_has_one_client_ca_less_stays_as_that(ring: KeyRing) -> None:
     judge = Judge()
     edge = guarded(ring, judge)
