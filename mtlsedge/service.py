@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mtlsedge.errors import ConfigurationError, EdgeError
 from mtlsedge.model import Configuration, Listen
@@ -26,6 +27,7 @@ from mtlsedge.serving.lasting import open_lasting
 from mtlsedge.serving.listening import Listeners
 from mtlsedge.serving.notices import ClientNotices
 from mtlsedge.serving.process import Serving, spare_the_collector
+from mtlsedge.serving.rereading import Rereading
 from mtlsedge.serving.share import worker_count
 from mtlsedge.serving.sources import Sources, store_of, with_kept
 from mtlsedge.tls.port import TLSPort, open_port
@@ -88,6 +90,12 @@ class EdgeService(service.Service):
         self._sources: Sources
         self._health: Health
         self._crew: Crew | None = None
+        self._rereading = Rereading(
+            reactor if self._workers == 1 else None,
+            self._read_again,
+            self._reload,
+            self._not_reloaded,
+        )
         self._at_once = False
 
     def privilegedStartService(self) -> None:
@@ -139,20 +147,16 @@ class EdgeService(service.Service):
         poll_plainly(self._reactor)
         self._reactor.callWhenRunning(self._run)
 
-    def reload(self) -> bool:
+    def reload(self) -> None:
         """Read the configuration again and serve it; a bad one changes nothing.
 
         Everything new is built beside the old before anything is replaced. New connections
-        meet the new at once, open ones with their next request. Whether it was done, in this
-        process: the log says when every worker has it.
+        meet the new at once, open ones with their next request. The log says what became of it,
+        and when every worker has it.
         """
-        if not self.running:
-            return False  # it ends
-        self._notifier.reloading()
-        done = self._reload()
-        if not done:
-            self._notifier.ready()
-        return done
+        if self.running:
+            self._notifier.reloading()
+            self._rereading.ask()
 
     def stopService(self) -> Deferred[Any]:
         """Stop accepting, let what is under way finish, then close."""
@@ -188,19 +192,23 @@ class EdgeService(service.Service):
         _log.info("serving generation {number}", number=generation)
         self._notifier.ready()
 
-    def _reload(self) -> bool:
-        try:
-            configuration = self._read(self._configuration.generation + 1)
-            configuration = with_kept(configuration, store_of(self._configuration))
-            prepared = self._serving.prepare(configuration)
-            change = self._listeners.change_in_reload(configuration.edge.listen)
-        except ConfigurationError as error:
-            for problem in error.problems:
+    def _read_again(self) -> Configuration:
+        configuration = self._read(self._configuration.generation + 1)
+        return with_kept(configuration, store_of(self._configuration))
+
+    def _not_reloaded(self, failure: Failure) -> None:
+        if isinstance(failure.value, ConfigurationError):
+            for problem in failure.value.problems:
                 _log.error("not reloaded: {problem}", problem=problem)
-            return False
-        except Exception:
-            _log.failure("not reloaded; the configuration that was there serves on")
-            return False
+        else:
+            _log.failure("not reloaded; the configuration that was there serves on", failure)
+        self._notifier.ready()
+
+    def _reload(self, configuration: Configuration) -> None:
+        if not self.running:
+            return  # it ends
+        prepared = self._serving.prepare(configuration)
+        change = self._listeners.change_in_reload(configuration.edge.listen)
         self._warn_of_restart(configuration)
         self._configuration = configuration
         self._listeners.carry_out(change)
@@ -211,7 +219,6 @@ class EdgeService(service.Service):
         spare_the_collector()
         told = succeed(None) if self._crew is None else self._crew.reload(change)
         told.addCallback(self._in_force, configuration.generation)
-        return True
 
     def _replace_lists(self, place: str, data: bytes) -> Deferred[str]:
         """Have every process take what a place of revocation lists holds now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -25,16 +26,21 @@ class BoundedCache(Generic[K, V]):
     def get(self, key: K) -> V | None:
         """The value kept under a key; None if it never was, or was pushed out."""
         value = self._entries.get(key)
-        if value is not None:
+        if value is None:
+            return None
+        try:
             self._entries.move_to_end(key)
+        except KeyError:  # a thread that reads a configuration has just pushed it out
+            return value
         return value
 
     def put(self, key: K, value: V) -> None:
         """Keep a value, pushing out the one that went unused for longest."""
+        self._entries.pop(key, None)
         self._entries[key] = value
-        self._entries.move_to_end(key)
         if len(self._entries) > self._limit:
-            self._entries.popitem(last=False)
+            with suppress(KeyError):
+                self._entries.popitem(last=False)
 
     def discard(self, key: K) -> None:
         """Forget a key, if it is there."""
