@@ -17,8 +17,9 @@ from OpenSSL import SSL
 from mtlsedge import model
 from mtlsedge.errors import BadCertificate, ConfigurationError, Problem
 from mtlsedge.http.access import AccessTokens
+from mtlsedge.http.acquaintances import GENERATION, Acquaintances
 from mtlsedge.http.origins import OriginGroup
-from mtlsedge.http.site import GENERATION, Acquaintances, Crowd, Front, Site
+from mtlsedge.http.site import Crowd, Front, Site
 from mtlsedge.http.upstreams import origin_group
 from mtlsedge.identity import Identity
 from mtlsedge.names import NameTable

@@ -21,6 +21,8 @@ from mtlsedge.target import Target
 
 _log = Logger()
 
+_SESSION = 3 * 1024  # bytes: a token, once as it is and once as a header
+
 
 def ask_verifiers(
     application: CompiledApplication | None, caller: Caller, host: str
@@ -104,4 +106,7 @@ def open_session(
         return earlier
     holder = Holder.of(caller.identity, service_token_id)
     session = caller.site.tokens.session(application, host, holder, earlier)
-    return remember(caller.sessions, key, session)
+    growth = caller.sessions.keep(key, session, _SESSION)
+    if growth:
+        caller.front.acquaintances.charge(growth)
+    return session

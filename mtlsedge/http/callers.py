@@ -9,9 +9,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from mtlsedge.http.acquaintances import Acquaintance
 from mtlsedge.http.forwarding import certificate_headers
 from mtlsedge.http.messages import Refuse, render
-from mtlsedge.http.site import Acquaintance, Caller, Front, Site
+from mtlsedge.http.site import Caller, Front, Site
 from mtlsedge.identity import ANONYMOUS, Identity
 from mtlsedge.ops.accesslog import certificate_fragment, client_fragment, tls_fragment
 

@@ -26,7 +26,6 @@ from mtlsedge.target import RequestPath, Target, read_path
 
 _NOBODY: frozenset[str] = frozenset()
 _FRESH = 60.0  # seconds
-_MOST = 12  # per client
 _LONGEST = 2048  # bytes of a request that is remembered
 
 
@@ -124,6 +123,12 @@ class Passage:
             other._behind_id = self._behind_id
         return other
 
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes to remember it."""
+        head = self.head
+        return 4096 + 100 * len(head.headers) + 6 * len(head.raw)
+
     def request(self, caller: Caller, authority: bytes, request_id: str) -> bytes:
         """The head for an origin whose own name is ``authority``."""
         if authority is not self._authority:
@@ -187,10 +192,9 @@ def recall_elsewhere(
         return None
     head = earlier.head.again(earlier.head.method, line[2], request)
     passage = earlier.elsewhere(head, path)
-    if len(caller.passages) >= _MOST:
-        caller.passages.clear()
-        caller.passages[pattern] = earlier
-    caller.passages[request] = passage
+    caller.let_through(request, passage, passage.weight)
+    if pattern not in caller.passages:  # all others were just forgotten
+        caller.let_through(pattern, earlier, len(request))
     return passage
 
 
@@ -234,13 +238,12 @@ def keep(caller: Caller, request: bytes, passage: Passage) -> None:
             if verdicts.until <= passage.since:
                 return  # they hold for this request alone
             passage.until = min(passage.until, verdicts.until)
-    if len(caller.passages) >= _MOST - 1:
-        caller.passages.clear()
-    caller.passages[request] = passage
+    caller.let_through(request, passage, passage.weight)
     if _is_pattern(passage):
         head = passage.head
         fields = len(head.method) + 1 + len(head.target)
-        caller.passages[head.method.encode("ascii"), request[fields:]] = passage
+        pattern = (head.method.encode("ascii"), request[fields:])
+        caller.let_through(pattern, passage, len(request))
 
 
 def _is_pattern(passage: Passage) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
 from ipaddress import IPv4Address, IPv6Address
@@ -11,7 +11,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mtlsedge import model
-from mtlsedge.http.access import AccessSession, AccessTokens
+from mtlsedge.http.access import AccessTokens
+from mtlsedge.http.acquaintances import Acquaintances, Asked, Passages, Sessions, passages, sessions
 from mtlsedge.http.origins import OriginGroup
 from mtlsedge.identity import Identity, PeerChain, Verdict
 from mtlsedge.names import NameTable
@@ -124,57 +125,11 @@ class Crowd:
             connection.stop()
 
 
-GENERATION = 2048
-"""Clients that are remembered, of all hosts; some 10 KB each."""
 _MOST_HOSTS = 64  # of which it is remembered what their clients say
 
 
 def _unseen(identity: Identity, server_name: str) -> None:
     """Nobody wants to know who comes."""
-
-
-Asked = bytes | tuple[bytes, bytes]
-"""A request's bytes, or its method and all its bytes but the method and the target."""
-
-
-class Acquaintances(dict[Hashable, "Acquaintance"]):
-    """The clients that came last, by what tells them apart, in two generations.
-
-    A dictionary of the younger one, as most are found there. When it is full it takes the elder
-    one's place; who comes back from there is of the younger again. So whoever came among the
-    last ``generation`` clients is known, and never more than twice as many.
-    """
-
-    __slots__ = ("_elder", "_generation")
-
-    def __init__(self, generation: int = GENERATION) -> None:
-        super().__init__()
-        self._elder: dict[Hashable, Acquaintance] = {}
-        self._generation = generation
-
-    @property
-    def size(self) -> int:
-        """How many are known."""
-        return len(self) + len(self._elder)
-
-    def elder(self, key: Hashable) -> Acquaintance | None:
-        """Who is not found here, but was a while ago."""
-        known = self._elder.pop(key, None)
-        if known is not None:
-            self.keep(key, known)
-        return known
-
-    def keep(self, key: Hashable, known: Acquaintance) -> None:
-        """Know a client from now on."""
-        if len(self) >= self._generation:
-            self._elder = dict(self)
-            super().clear()
-        self[key] = known
-
-    def clear(self) -> None:
-        """Know nobody any more."""
-        super().clear()
-        self._elder.clear()
 
 
 @dataclass(slots=True)
@@ -269,22 +224,6 @@ class Verdicts(dict[str, Verdict]):
 
 
 @dataclass(slots=True)
-class Acquaintance:
-    """One client at one host, as each of its connections finds it: by address and certificate.
-
-    ``sessions`` and ``passages`` are those of every such ``Caller``.
-    """
-
-    site: Site
-    identity: Identity
-    ip: IPv4Address | IPv6Address
-    headers: bytes
-    certificate_log: str
-    sessions: dict[tuple[str, str, str], AccessSession] = field(default_factory=dict)
-    passages: dict[Asked, Passage] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
 class Caller:
     """One client connection, as far as its requests are concerned.
 
@@ -294,11 +233,11 @@ class Caller:
         client_log, certificate_log, tls_log: this connection's part of each log line.
         policy: of the server name; of the last Host where there was none.
         verdicts: of verifiers that rules name, by server name and their string.
-        sessions: by application name, server name and service token.
+        sessions: the latest, shared with all connections of its.
         routes: by method, target and Host, of the latest requests.
         decisions: by application, server name, method and service token's name.
-        passages: of requests that were let through a moment ago, by all their bytes; and by
-            their method and all that follows the target.
+        passages: of its latest requests that were let through, shared like these, unless they
+            rest on verdicts that this connection alone was given.
     """
 
     site: Site
@@ -314,20 +253,26 @@ class Caller:
     tls_log: str
     policy: HostPolicy | None = None
     verdicts: dict[str, Verdicts] = field(default_factory=dict)
-    sessions: dict[tuple[str, str, str], AccessSession] = field(default_factory=dict)
+    sessions: Sessions = field(default_factory=sessions)
     routes: dict[tuple[str, bytes, bytes | None], Route] = field(default_factory=dict)
     decisions: dict[_Asked, Decision] = field(default_factory=dict)
-    passages: dict[Asked, Passage] = field(default_factory=dict)
+    passages: Passages = field(default_factory=passages)
     _withdrawn: bool = False
     _policy_of: str = ""
     _forwarded: bytes = b""
     _forwarded_for: str = ""
 
+    def let_through(self, asked: Asked, passage: Passage, weight: int) -> None:
+        """Remember what a request led to, which takes so many bytes."""
+        growth = self.passages.keep(asked, passage, weight)
+        if growth:
+            self.front.acquaintances.charge(growth)
+
     def withdraw(self) -> None:
         """Share nothing more: what is decided rests on verdicts that this connection was given."""
         if not self._withdrawn:
             self._withdrawn = True
-            self.passages = {}
+            self.passages = passages(shared=False)
 
     def forget(self) -> None:
         """Something changed: let the next request be judged as if it were the first."""

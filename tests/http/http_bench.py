@@ -297,6 +297,10 @@ def get(path: str = "/", more: str = "", method: str = "GET", version: str = "1.
     return f"{method} {path} HTTP/{version}\r\nHost: {NAME}\r\n{more}\r\n".encode()
 
 
+POST = get("/", "Content-Length: 4\r\n", "POST")
+"""With four bytes to come."""
+
+
 def statuses(data: bytes) -> list[int]:
     """The status of each answer in what a client got."""
     return [int(part[:3]) for part in data.split(b"HTTP/1.1 ")[1:]]

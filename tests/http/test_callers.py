@@ -10,9 +10,10 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from mtlsedge.http import callers
+from mtlsedge.http.acquaintances import Acquaintances
 from mtlsedge.http.callers import greet_again, meet_again
 from mtlsedge.http.messages import Refuse
-from mtlsedge.http.site import Acquaintances, Caller
+from mtlsedge.http.site import Caller
 from mtlsedge.identity import ANONYMOUS, Identity, Reason
 from support.memory import NAME, MemoryEdge, holder
 

@@ -1,4 +1,4 @@
-"""Pools, queues, turns and health: every connection is counted once, and no waiter forgotten."""
+"""Pools, turns and health: every connection is counted once, and a failed origin passed over."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from random import Random
 import pytest
 from http_bench import OK, SETTINGS, Bench, Wire, counts, get, statuses
 from OpenSSL import SSL
+from pool_bench import ask, one
 from service_identity import VerificationError
 from service_identity.exceptions import DNSMismatch, IPAddressMismatch
 from service_identity.hazmat import DNS_ID, IPAddress_ID
@@ -17,21 +18,7 @@ from twisted.python.failure import Failure
 
 from mtlsedge.http.origins import _why
 
-
-def one(**limits: int) -> Bench:
-    """A bench whose origin has small limits."""
-    return Bench(settings=replace(SETTINGS, **limits))
-
-
-def ask(bench: Bench, count: int) -> list[Wire]:
-    """So many clients, each with a request."""
-    clients = [bench.client() for _ in range(count)]
-    for number, client in enumerate(clients):
-        client.say(get(f"/{number}"))
-    return clients
-
-
-# -- the pool ------------------------------------------------------------------------------
+# -- the pool ----------------------------------------------------------------------------------
 
 
 def test_the_connection_used_last_is_used_next() -> None:
@@ -114,93 +101,7 @@ def test_closing_the_pool_spares_what_is_under_way() -> None:
     assert (0, 0, 0, 0) == counts(bench.origins[0])
 
 
-# -- the queue -----------------------------------------------------------------------------
-
-
-def test_waiters_are_served_in_their_order() -> None:
-    """On the one connection there is."""
-    bench = one(connections=1)
-    ask(bench, 4)
-    assert (1, 0, 0, 3) == counts(bench.origins[0])
-    for number in range(4):
-        assert bench.wire.taken().startswith(b"GET /%d " % number)
-        bench.wire.say(OK)
-    assert 1 == bench.endpoint.asked
-    bench.wait(10)
-    assert (1, 1, 0, 0) == counts(bench.origins[0])
-
-
-def test_a_full_queue_is_a_503() -> None:
-    """With ``Retry-After``, once."""
-    bench = one(connections=1, queue=2)
-    *_, last = ask(bench, 4)
-    got = last.taken()
-    assert [503] == statuses(got)
-    assert 1 == got.count(b"Retry-After: ")
-
-
-def test_a_wait_that_is_too_long_is_a_503() -> None:
-    """And the place is free again."""
-    bench = one(connections=1)
-    _, second = ask(bench, 2)
-    bench.wait(4.5)
-    assert b"" == second.taken()
-    bench.wait(3)
-    assert [503] == statuses(second.taken())
-    assert (1, 0, 0, 0) == counts(bench.origins[0])
-
-
-def test_a_waiter_that_leaves_gives_up_its_place() -> None:
-    """At once, not when its time is up."""
-    bench = one(connections=1, queue=1)
-    _, second = ask(bench, 2)
-    second.lost()
-    assert (1, 0, 0, 0) == counts(bench.origins[0])
-    (third,) = ask(bench, 1)
-    bench.wire.say(OK)
-    bench.wire.say(OK)
-    assert [200] == statuses(third.taken())
-    assert b"GET /1 " not in bench.wire.sent
-
-
-def test_a_lost_connections_place_goes_to_a_waiter() -> None:
-    """A POST that fails makes room, too."""
-    bench = one(connections=1)
-    first = bench.client()
-    first.say(get("/", "", "POST"))
-    (second,) = ask(bench, 1)
-    bench.wire.lost()
-    assert [502] == statuses(first.taken())
-    assert (1, 0, 0, 0) == counts(bench.origins[0])
-    bench.wire.say(OK)
-    assert [200] == statuses(second.taken())
-
-
-def test_a_waiter_whose_connection_comes_too_late_leaves_it_to_the_next() -> None:
-    """Made for one client, used by another."""
-    bench = one(connections=1)
-    bench.endpoint.mode = "wait"
-    first, second = ask(bench, 2)
-    assert (0, 0, 1, 1) == counts(bench.origins[0])
-    first.lost()
-    bench.endpoint.accept()
-    assert bench.wire.sent.startswith(b"GET /1 ")
-    bench.wire.say(OK)
-    assert [200] == statuses(second.taken())
-    assert (1, 1, 0, 0) == counts(bench.origins[0])
-
-
-def test_a_thousand_waiters_for_a_dead_origin_are_no_recursion() -> None:
-    """Each attempt fails at once and lets the next one try."""
-    bench = one(connections=1, queue=2000)
-    clients = ask(bench, 1500)
-    bench.endpoint.mode = "refuse"
-    bench.wire.lost()
-    assert {502} == {status for client in clients for status in statuses(client.taken())}
-    assert (0, 0, 0, 0) == counts(bench.origins[0])
-
-
-# -- several -------------------------------------------------------------------------------
+# -- several -----------------------------------------------------------------------------------
 
 
 def test_a_waiter_in_a_queue_goes_on_to_the_next_origin() -> None:
@@ -262,7 +163,7 @@ def test_when_all_are_down_each_is_tried_once() -> None:
     assert [[502], [502]] == [statuses(client.taken()) for client in clients]
 
 
-# -- anything ------------------------------------------------------------------------------
+# -- anything ----------------------------------------------------------------------------------
 
 
 class Chaos:
@@ -371,7 +272,8 @@ def test_why_an_origin_was_not_reached_is_said_in_words(error: Exception, expect
     assert expected == _why(Failure(error))
 
 
-# -- the edge's own shortages ----------------------------------------------------------------
+# -- the edge's own shortages ------------------------------------------------------------------
+
 
 SHORTAGES = [
     OSError(EMFILE, "Too many open files"),
