@@ -112,6 +112,7 @@ class Identity:
         chain: the certificates, None where none was presented.
         client_cas: the names of the host's client CAs that the chain ends at.
         attributes: what accepting verifiers attached.
+        testimony: what the judge who settled it wants to remember, and nobody else reads.
     """
 
     presented: bool = False
@@ -122,6 +123,7 @@ class Identity:
     chain: PeerChain | None = None
     client_cas: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=lambda: NO_ATTRIBUTES)
+    testimony: object = field(default=None, compare=False, repr=False)
 
 
 ANONYMOUS = Identity()

@@ -185,8 +185,12 @@ def _verifiers(table: Table) -> tuple[str, ...]:
 
 
 def _verifiers_match(table: Table) -> VerifiersMatch:
-    if "verifiers_match" in table and "verifier" not in table and "verifiers" not in table:
-        table.at("verifiers_match").problem("says nothing without verifiers; take it out")
+    if "verifiers_match" in table:
+        at = table.at("verifiers_match")
+        if "verifier" not in table and "verifiers" not in table:
+            at.problem("says nothing without verifiers; take it out")
+        elif table.take("verifiers", lambda value, _: value == [], False):
+            at.problem("is about verifiers, and 'verifiers' is empty; name one, or take this out")
     return table.take("verifiers_match", choice(_VERIFIERS_MATCH), "all")
 
 

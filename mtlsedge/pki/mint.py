@@ -1,4 +1,4 @@
-"""How is a certificate made? Roots, intermediates, leaves and revocation lists, in memory.
+"""How is a certificate made? Roots, leaves and revocation lists, in memory.
 
 File names and habits are cfssl's, because its users come with them: ``ca.pem`` and ``ca-key.pem``,
 ``client.pem`` and ``client-key.pem``, and one list of ``hosts`` for names of every kind.
@@ -68,7 +68,13 @@ class Authority:
         key = make_key(key_type)
         name = distinguished_name(common_name)
         builder = _builder(name, name, key, lifetime, not_before)
-        builder = _authority_builder(builder, key, _authority_key(key))
+        subject_key = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        builder = (
+            builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_key_usage(authority=True), critical=True)
+            .add_extension(subject_key, critical=False)
+            .add_extension(_authority_key(key), critical=False)
+        )
         return cls(builder.sign(key, _digest(key)), key)
 
     @classmethod
@@ -100,22 +106,6 @@ class Authority:
     def is_root(self) -> bool:
         """Whether it is its own issuer."""
         return self.certificate.issuer == self.certificate.subject
-
-    def make_intermediate(
-        self,
-        common_name: str,
-        key_type: KeyType = "ec-p256",
-        *,
-        path_length: int | None = None,
-        lifetime: timedelta = CA_LIFETIME,
-        not_before: datetime | None = None,
-    ) -> Authority:
-        """A new authority under this one. ``path_length`` bounds the CAs below it."""
-        key = make_key(key_type)
-        subject = distinguished_name(common_name)
-        builder = _builder(subject, self.certificate.subject, key, lifetime, not_before)
-        builder = _authority_builder(builder, key, self.key_identifier(), path_length)
-        return Authority(builder.sign(self.key, _digest(self.key)), key, self.links())
 
     def issue(
         self,
@@ -282,21 +272,6 @@ def _builder(
         .serial_number(serial if serial is not None else x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(start + lifetime)
-    )
-
-
-def _authority_builder(
-    builder: x509.CertificateBuilder,
-    key: PrivateKey,
-    issuer_key: x509.AuthorityKeyIdentifier,
-    path_length: int | None = None,
-) -> x509.CertificateBuilder:
-    subject_key = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    return (
-        builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), True)
-        .add_extension(_key_usage(authority=True), critical=True)
-        .add_extension(subject_key, critical=False)
-        .add_extension(issuer_key, critical=False)
     )
 
 

@@ -30,6 +30,9 @@ _log = Logger()
 LONGEST_KEPT = 86400.0
 """Seconds for which any verdict is remembered at most."""
 
+LET_THROUGH = Verdict(True)
+"""The verdict where there is none, and the operator wrote that this is no reason to refuse."""
+
 _REMEMBERED = 4096  # verdicts of one verifier
 _QUIET = 1.0  # seconds between two log lines about the same verifier's troubles
 
@@ -177,7 +180,7 @@ class VerifierDesk:
                 name=self.name,
                 what=result.what,
             )
-        return Verdict(True)
+        return LET_THROUGH
 
     def _recall(self, key: _Key) -> Verdict | None:
         kept = self._memory.get(key)

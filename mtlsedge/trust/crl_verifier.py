@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 from twisted.logger import Logger
 from twisted.plugin import IPlugin
@@ -29,6 +30,7 @@ _log = Logger()
 _LARGEST = 16 * 1024 * 1024  # bytes of a list
 _FOR_A_MOMENT = 1.0  # seconds that an answer holds, so that new lists count at once
 _ACCEPTED = Verdict(True, cache_for=_FOR_A_MOMENT)
+_serving: WeakValueDictionary[Path, CrlVerifier] = WeakValueDictionary()  # by each of their files
 
 
 @implementer(IVerifierService)
@@ -50,12 +52,25 @@ class CrlVerifier:
         return Verdict(False, failed.detail, cache_for=_FOR_A_MOMENT)
 
     def startService(self, edge: Any) -> None:
-        """See ``IVerifierService``."""
+        """See ``IVerifierService``.
+
+        After a reload, who served until now is asked for what it had: an older list, or a
+        forged one, must not take its place.
+        """
         self._now = edge.now
+        for earlier in {each for path in self._files if (each := _serving.get(path))}:
+            self._lists.adopt(earlier._lists, edge.now(), anchored=False)
+        for problem in self._lists.warnings:
+            _log.error("{problem}", problem=problem)
+        for path in self._files:
+            _serving[path] = self
         self._watch = edge.watch(self._files, self._changed, self._troubled)
 
     def stopService(self) -> None:
         """See ``IVerifierService``."""
+        for path in self._files:
+            if _serving.get(path) is self:
+                del _serving[path]
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.stop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from types import MappingProxyType
 
 from cryptography import x509
 from OpenSSL import crypto
@@ -28,6 +27,7 @@ from mtlsedge.trust.ocsp_chains import NO_DESKS, Statuses, statuses_of
 from mtlsedge.trust.ocsp_status import StatusDesk
 from mtlsedge.trust.outcomes import Built, Failed, Path, accepted
 from mtlsedge.trust.revocation import RevocationLists
+from mtlsedge.trust.testimony import Juries, Spoken, Testimony, learned
 
 _VOUCHED = 512  # identities that verifiers vouched for
 _Vouched = tuple[object, ...]
@@ -66,11 +66,12 @@ class ClientTrust:
         self._clock = clock
         self._timeout = timeout
         self._now = now
-        self._juries = {
+        juries = {
             ca.name: Jury(tuple(map(self._desk, ca.verifiers)), ca.verifiers_match) for ca in cas
         }
+        self._juries = Juries(juries, clock, now, timeout)
         self._statuses = statuses_of(cas, ocsp, self.lists, clock, now)
-        self._verifies = any(jury.desks for jury in self._juries.values())
+        self._verifies = self._juries.any
         self._interviews = self._verifies or self._statuses is not None
         self._vouched: BoundedCache[_Vouched, Identity] = BoundedCache(_VOUCHED)
         self._builder = ChainBuilder(tuple(self._authorities.values()), now)
@@ -172,22 +173,24 @@ class ClientTrust:
     def still_good(self, identity: Identity, now: float) -> Identity | None:
         """None if an identity that was settled here is what it was; else what it is now.
 
-        That is one that did not verify, with the reason: revoked, expired, or no list to rely
-        on; or one with fewer client CAs. Verifiers are not asked again; OCSP responders are, in
-        the background, a while before what they said has had its time. It takes about as long as
-        a look-up, so it can be asked of every open connection. ``now`` is in seconds since the
-        epoch.
+        That is one that did not verify, with the reason: revoked, expired, no list to rely on,
+        or a verifier that does not accept it any more; or one with fewer client CAs, or other
+        attributes. OCSP responders are asked in the background, a while before what they said
+        has had its time, verifiers as soon as it has. It takes about as long as a look-up, so it
+        can be asked of every open connection. ``now`` is in seconds since the epoch.
         """
-        return self._lifetimes.still_good(identity, now)
+        changed = self._lifetimes.still_good(identity, now)
+        return self._juries.against(changed or identity, now) or changed
 
     def next_change(self, identity: Identity, now: float) -> float:
         """When time alone may change `still_good`'s answer, in seconds since the epoch.
 
-        The end of a certificate, a list that goes stale, or an OCSP answer that is to be renewed
-        (this may be past while that is under way); infinity for an identity that has nothing to
-        lose. Ask again after each change of the lists.
+        The end of a certificate, a list that goes stale, or an OCSP answer or a verdict that is
+        to be renewed (this may be past while that is under way); infinity for an identity that
+        has nothing to lose. Ask again after each change of the lists.
         """
-        return self._lifetimes.next_change(identity, now)
+        change = self._lifetimes.next_change(identity, now)
+        return min(change, self._juries.until(identity)) if identity.verified else change
 
     @property
     def lists(self) -> Mapping[str, RevocationLists]:
@@ -209,11 +212,16 @@ class ClientTrust:
         return self._builder.attempts(peer, self._now())
 
     def told(self, path: Path) -> str | None:
-        """What OCSP responders are known to have against a path; "" is nothing, None not asked."""
+        """What OCSP responders are known to have against a path; "" is nothing, None not asked.
+
+        Where they need not answer, also what they could not be asked.
+        """
         if self._statuses is None or not self._statuses.concern((path,)):
             return None
         known = self._statuses.look((path,))
-        return known.detail if isinstance(known, Failed) else None if known is None else ""
+        if known is None:
+            return None
+        return known.detail if isinstance(known, Failed) else self._statuses.doubt(path)
 
     def health(self, now: float) -> tuple[CrlHealth, ...]:
         """The condition of every list; ``now`` is in seconds since the epoch."""
@@ -282,7 +290,7 @@ class ClientTrust:
     def _must_ask(self, paths: tuple[Path, ...]) -> bool:
         if self._statuses is not None and self._statuses.concern(paths):
             return True
-        return any(self._juries[path.client_ca].desks for path in paths)
+        return self._juries.concern(paths)
 
     async def _interview(
         self, peer: PeerChain, paths: tuple[Path, ...], server_name: str
@@ -296,36 +304,40 @@ class ClientTrust:
             if isinstance(told, Failed):
                 return refused(peer, told)
             paths = told
+        spoken: dict[str, Spoken] = {}
         accepting: list[Path] = []
-        attributes: dict[str, str] = {}
-        objection = ""
+        objection: str | None = None
         for path in paths:
-            jury = self._juries[path.client_ca]
-            learned = await jury.hear(_verified(peer, path), server_name, self._timeout)
-            if isinstance(learned, str):
-                objection = objection or learned
-            else:
+            said = await self._juries.hear(peer, path, server_name)
+            if said[1].objection is None:
                 accepting.append(path)
-                attributes = {**learned, **attributes}
+                spoken[path.client_ca] = said
+            else:
+                objection = objection or said[1].objection
         if not accepting:
-            failed = Failed(Reason.REJECTED, objection, chain=paths[0].chain)
+            failed = Failed(Reason.REJECTED, objection or "", chain=paths[0].chain)
             return refused(peer, failed)
-        identity = self._vouched_for(peer, tuple(accepting), attributes)
+        identity = self._vouched_for(peer, tuple(accepting), spoken, server_name)
         # They took their time, in which lists may have changed, and certificates ended.
         return self._lifetimes.still_good(identity, self._now()) or identity
 
     def _vouched_for(
-        self, peer: PeerChain, paths: tuple[Path, ...], attributes: dict[str, str]
+        self, peer: PeerChain, paths: tuple[Path, ...], spoken: dict[str, Spoken], host: str
     ) -> Identity:
         """The same `Identity` for the same findings: much is remembered by it."""
+        attributes = learned(tuple(spoken.values()))
         ders = tuple(tuple(each.der for each in path.chain) for path in paths)
-        cas = tuple(path.client_ca for path in paths)
-        key = (ders, cas, tuple(each.der for each in peer.sent), frozenset(attributes.items()))
+        sent = tuple(each.der for each in peer.sent)
+        key = (host, ders, tuple(spoken), sent, frozenset(attributes.items()))
         identity = self._vouched.get(key)
         if identity is None:
-            identity = accepted(peer, paths, MappingProxyType(attributes))
+            identity = accepted(peer, paths, attributes)
+            if self._verifies:
+                identity = replace(identity, testimony=Testimony(host, spoken))
             if sum(len(each.der) for each in (peer.leaf, *peer.sent)) <= LARGEST_CACHED:
                 self._vouched.put(key, identity)
+        elif isinstance(identity.testimony, Testimony):
+            identity.testimony.spoken.update(spoken)
         return identity
 
     def _desk(self, spec: str) -> VerifierDesk:
@@ -356,10 +368,6 @@ def _readable(sent: Sequence[bytes]) -> Iterator[Certificate]:
     for der in sent:
         with suppress(BadCertificate):
             yield read_certificate(der)
-
-
-def _verified(peer: PeerChain, path: Path) -> PeerChain:
-    return PeerChain(peer.leaf, peer.sent, path.chain)
 
 
 def _name(spec: str) -> str:

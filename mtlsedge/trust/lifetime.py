@@ -44,7 +44,8 @@ class Lifetimes:
             return refused(peer, paths)
         if tuple(path.client_ca for path in paths) == identity.client_cas:
             return None
-        return accepted(peer, paths, identity.attributes)
+        found = accepted(peer, paths, identity.attributes)
+        return replace(found, testimony=identity.testimony)
 
     def next_change(self, identity: Identity, now: float) -> float:
         """See ``ClientTrust.next_change``."""

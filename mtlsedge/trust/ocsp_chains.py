@@ -104,6 +104,11 @@ class Statuses:
         ca = self._cas.get(client_ca)
         return ca.against(chain, now) if ca is not None else None
 
+    def doubt(self, path: Path) -> str:
+        """What could not be found out about a path that is let pass all the same; or ""."""
+        ca = self._cas.get(path.client_ca)
+        return ca.doubt(path.chain, self._now()) if ca is not None else ""
+
     def until(self, client_ca: str, chain: tuple[Certificate, ...], now: float) -> float:
         """When to ask `against` again, in seconds since the epoch."""
         ca = self._cas.get(client_ca)
@@ -196,6 +201,13 @@ class _OfCA:
                 failed = failed or self._unknown(known, chain, depth)
         return failed
 
+    def doubt(self, chain: tuple[Certificate, ...], now: float) -> str:
+        for depth, _, key in self._questions(chain):
+            known = self._desk.known(key)
+            if known is not None and (known.fault or now >= known.until):
+                return _let_pass(self._failed(Reason.CRL_UNUSABLE, known, chain, depth))
+        return ""
+
     def until(self, chain: tuple[Certificate, ...], now: float) -> float:
         moments = []
         for _, _, key in self._questions(chain):
@@ -221,7 +233,7 @@ class _OfCA:
         key = Question(chain[depth], chain[depth + 1]).key
         if self._told.get(key) != failed.detail:
             self._told.put(key, failed.detail)
-            _log.warn('{detail} (let pass, as ocsp_policy is "warn")', detail=failed.detail)
+            _log.warn("{detail}", detail=_let_pass(failed))
         return None
 
     def _failed(
@@ -250,3 +262,7 @@ class _OfCA:
         if failed.reason is Reason.REVOKED:
             return f"but {failed.detail}"
         return f"whose own status is not known: {failed.detail}" if needs_status else ""
+
+
+def _let_pass(failed: Failed) -> str:
+    return f'{failed.detail} (let pass, as ocsp_policy is "warn")'

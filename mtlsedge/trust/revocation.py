@@ -7,7 +7,7 @@ Lists can be replaced while the edge serves, place by place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,8 +28,6 @@ from mtlsedge.trust.standing import Ledger, Standing
 
 _log = Logger()
 
-Listener = Callable[["Replaced"], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
@@ -40,6 +38,7 @@ class Replaced:
         changed: whether certificates may be judged differently now.
         issuers: the names (RFC 4514) of the CRLs' issuers that this is about.
         problems: what was not taken and why, each with its remedy; also what is odd.
+        taken: the lists that serve now and did not before.
     """
 
     place: str
@@ -47,22 +46,6 @@ class Replaced:
     issuers: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     taken: tuple[Crl, ...] = ()
-    earlier: tuple[Crl, ...] = ()
-
-    def newly_revoked(self) -> frozenset[int]:
-        """The serial numbers, of any issuer, that the new lists have and the earlier had not.
-
-        Of a million it takes a tenth of a second; asking about every live connection with
-        ``ClientTrust.still_good`` is cheaper unless there are very many.
-        """
-        before = [serials for crl in self.earlier for serials in _tables(crl)]
-        return frozenset(
-            serial
-            for crl in self.taken
-            for serials in _tables(crl)
-            for serial in serials
-            if not any(serial in earlier for earlier in before)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +83,6 @@ class RevocationLists:
         self._issuers = issuers or CrlIssuers()
         self._seen: BoundedCache[str, tuple[NameKey, Certificate]] = BoundedCache(KEPT)
         self._told: BoundedCache[str, str] = BoundedCache(KEPT)
-        self._listeners: list[Listener] = []
         self._held: dict[str, _Held] = {}
         for source in sources:
             held = _read(source)
@@ -154,14 +136,6 @@ class RevocationLists:
         """Where the lists are from, as the configuration names them."""
         return tuple(self._held)
 
-    def on_change(self, listener: Listener) -> Callable[[], None]:
-        """Have a function called after each change, with what became of it.
-
-        It is called in the thread that called `replace` or `adopt`. What is returned ends it.
-        """
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
-
     def prepare(self, place: str, data: bytes) -> tuple[Crl, ...]:
         """Read new lists for a place and verify their signatures, changing nothing.
 
@@ -196,9 +170,7 @@ class RevocationLists:
             return Replaced(place, problems=problems)
         self._state = self._stated()
         issuers = tuple(dict.fromkeys(crl.issuer for crl in merged.taken))
-        replaced = Replaced(place, True, issuers, problems, merged.taken, held.crls)
-        self._report(replaced)
-        return replaced
+        return Replaced(place, True, issuers, problems, merged.taken)
 
     def complain(self, place: str, problem: str) -> Replaced:
         """Note that a place has nothing to offer now; what it held serves on."""
@@ -208,17 +180,22 @@ class RevocationLists:
         self._held[place] = _Held(held.crls, (problem,))
         return Replaced(place, problems=(problem,))
 
-    def adopt(self, earlier: RevocationLists, now: float) -> None:
+    def adopt(self, earlier: RevocationLists, now: float, *, anchored: bool = True) -> None:
         """Take over what served before, where these lists are worse.
 
         For a new configuration that names the same places: neither a file that was damaged
         meanwhile nor one that was set back undoes a revocation. ``now`` is in seconds since
-        the epoch.
+        the epoch. Lists that are not ``anchored`` know no issuer but those of the chains that
+        they were asked about: what the earlier ones have not found to be forged counts then.
         """
         self._learn(earlier, now)
         for place, held in self._held.items():
             before = earlier._held.get(place, _Held()).crls
-            sound = [crl for crl in before if not crl.fault and self._signer(crl)]
+            sound = [
+                crl
+                for crl in before
+                if not crl.fault and (self._signer(crl) if anchored else earlier._signer(crl) != "")
+            ]
             if not sound:
                 continue
             merged = merge(sound, held.crls, now, self._grace, self._signer)
@@ -299,13 +276,6 @@ class RevocationLists:
             return None
         return next((c.spki_sha256 for c in known if crl.signed_by(c)), "")
 
-    def _report(self, replaced: Replaced) -> None:
-        for listener in tuple(self._listeners):
-            try:
-                listener(replaced)
-            except Exception:
-                _log.failure("a listener to changes of {place} failed", place=replaced.place)
-
     def _described(self, fault: str, issuer: Certificate) -> str:
         if not fault:
             fault = (
@@ -331,10 +301,6 @@ def _read(source: CrlSource) -> _Held:
         return _Held(problems=(str(error),))
     faults = [f"{crl.place} cannot be used: {crl.fault}" for crl in crls if crl.fault]
     return _Held(crls, (*faults, *filter(None, map(misread, crls))))
-
-
-def _tables(crl: Crl) -> Iterable[dict[int, int]]:
-    return (crl.entries.own, *crl.entries.others.values())
 
 
 def _revoked(certificate: Certificate, crl: Crl, reason: str) -> str:

@@ -54,11 +54,6 @@ def _installed() -> tuple[IVerifierFactory, ...]:
     return tuple(sorted(named, key=lambda factory: factory.name))
 
 
-def find_verifier(spec: str) -> IVerifier:
-    """Make the verifier that a string names, whatever its terms; see `make_verifier`."""
-    return make_verifier(spec).verifier
-
-
 def make_verifier(spec: str) -> MadeVerifier:
     """Make the verifier that a string names: ``NAME`` or ``NAME:ARGUMENTS``.
 

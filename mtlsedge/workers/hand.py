@@ -44,7 +44,6 @@ class Hand:
         pid: its process id; it stays ours for as long as ``status`` is None.
         served_since: seconds on the reactor's clock; None before it serves.
         status: the exit status, or the negative number of the signal that ended it.
-        leaving: it was told to end, so nobody is surprised.
     """
 
     def __init__(self, number: int, work: Work, reactor: Any, overseer: Overseer) -> None:
@@ -56,7 +55,6 @@ class Hand:
         self.number = number
         self.served_since: float | None = None
         self.status: int | None = None
-        self.leaving = False
         self._reactor = reactor
         self._overseer = overseer
         self.pid, sock = fork_worker(work)
@@ -77,7 +75,6 @@ class Hand:
 
     def leave(self, kind: str) -> None:
         """Tell it to end, in one way or another."""
-        self.leaving = True
         self.send({"type": kind})
 
     def kill(self) -> None:

@@ -207,6 +207,14 @@ HOSTS = [
 
 CLIENTS = [
     (put("client_ca", 0, verifiers_match="any"), "client_ca[0].verifiers_match", "without verif"),
+    *(
+        (
+            put("client_ca", 0, verifiers=[], verifiers_match=match),
+            "client_ca[0].verifiers_match",
+            "name one, or take this out",
+        )
+        for match in ("any", "all")
+    ),
     (
         put("client_ca", 0, verifiers=["good"], verifiers_match="most"),
         "client_ca[0].verifiers_match",

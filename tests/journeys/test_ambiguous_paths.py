@@ -63,6 +63,14 @@ def ask(connection: Connection, raw: str) -> int:
     return connection.request(f"GET {raw} HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode()).status
 
 
+def assert_refused(connection: Connection, origin: CountingOrigin, raw: str) -> None:
+    """The answer is 400 and the last, and the origin hears nothing."""
+    before = origin.count
+    assert 400 == ask(connection, raw)
+    assert connection.closed()
+    assert before == origin.count
+
+
 PASSED = [
     # what is sent, what the origin gets
     ("/open", "/open"),
@@ -138,10 +146,7 @@ def test_what_an_origin_may_take_for_another_applications_is_refused(
     connection: Connection, origin: CountingOrigin, raw: str
 ) -> None:
     """400, and the connection ends."""
-    before = origin.count
-    assert 400 == ask(connection, raw)
-    assert connection.closed()
-    assert before == origin.count
+    assert_refused(connection, origin, raw)
 
 
 @pytest.mark.parametrize(
@@ -153,10 +158,7 @@ def test_what_no_path_should_hold_is_refused(
     connection: Connection, origin: CountingOrigin, raw: str
 ) -> None:
     """Whoever would govern it."""
-    before = origin.count
-    assert 400 == ask(connection, raw)
-    assert connection.closed()
-    assert before == origin.count
+    assert_refused(connection, origin, raw)
 
 
 def test_no_header_says_another_path(connection: Connection, origin: CountingOrigin) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from support import certs, curl
 from support.edge import Edge
+from support.how_to import CA_CSR, CLIENT_CSR
 from support.needs import needs
 from support.tables import application, client_ca, host
 
@@ -23,11 +24,6 @@ IOT = "iot.example.com"
 OTHER = "other.example.com"
 AUDIENCE = "f00d" * 16
 
-CA_CSR = {
-    "CN": "Access Testing CA",
-    "key": {"algo": "rsa", "size": 4096},
-    "names": [{"C": "US", "L": "Austin", "O": "Access Testing", "OU": "TX", "ST": "Texas"}],
-}
 CA_CONFIG = {
     "signing": {
         "default": {"expiry": "8760h"},
@@ -38,12 +34,6 @@ CA_CONFIG = {
             }
         },
     }
-}
-CLIENT_CSR = {
-    "CN": "James Royal",
-    "hosts": [""],
-    "key": {"algo": "rsa", "size": 2048},
-    "names": [{"C": "US", "L": "Austin", "O": "Access", "OU": "Access Admins", "ST": "Texas"}],
 }
 
 

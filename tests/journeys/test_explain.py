@@ -6,14 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+
+import pytest
+from cryptography.x509 import ocsp
 
 from support import certs, tables
 from support.client import Client
 from support.edge import Edge
 from support.origin import CountingOrigin
+from support.responder import ScriptedResponder, reply, sign
 
 NAME = "iot.example.com"
 PLUGIN = """
@@ -133,6 +138,56 @@ def test_another_moment_is_another_answer(tmp_path: Path) -> None:
     assert "refused: 403 revocation_unknown" in stale[1]
     assert "stale since" in stale[1]
     assert "refused: 403 certificate_expired" in ended[1]
+
+
+OCSP_CA = "Explained OCSP CA"
+ANSWERED = {
+    "fine": (200, 0, "", ""),
+    "lost": (403, 3, "is revoked by OCSP", "certificate_revoked"),
+    "gone": (403, 3, "no usable OCSP answer about", "revocation_unknown"),
+}
+
+
+@pytest.mark.parametrize("policy", ["require", "warn"])
+def test_what_ocsp_responders_say_is_told(tmp_path: Path, policy: str) -> None:
+    """Good, revoked, and not to be had: asked as the edge asks, and concluded what it concludes.
+
+    An answer that is no condition, and cannot be had, is told as well.
+    """
+    pairs = {word: certs.client(word, OCSP_CA) for word in ANSWERED}
+    known = {pair.issued.x509.serial_number: word for word, pair in pairs.items()}
+
+    def answers(handler: BaseHTTPRequestHandler, request: bytes) -> None:
+        word = known[ocsp.load_der_ocsp_request(request).serial_number]
+        if word == "gone":
+            reply(handler, b"", status=503)
+            return
+        about, issuer = pairs[word].issued.x509, certs.authority(OCSP_CA)
+        reply(handler, sign(request, about, issuer, revoked=word == "lost"))
+
+    with CountingOrigin() as origin, ScriptedResponder(answers) as responder:
+        config = tables.one_host(NAME, origin.url)
+        more = {"ocsp": responder.url, "ocsp_policy": policy}
+        config["client_ca"] = [tables.client_ca(NAME, name=OCSP_CA, **more)]
+        with Edge(tmp_path, config) as edge:
+            live = {word: Client(pair).get(edge.port, NAME).status for word, pair in pairs.items()}
+            logged = {line["cert"]["subject"]: line["cert"] for line in edge.access_log(3)}
+            asked = ("--config", str(edge.config_path), "--url", edge.url(NAME), "--json")
+            told = {
+                word: command(*asked, "--cert", str(pair.certificate))
+                for word, pair in pairs.items()
+            }
+    assert 6 == len(responder.asked), "the edge asks, and each explanation does"
+    for word, (http, exit_status, words, reason) in ANSWERED.items():
+        if (word, policy) == ("gone", "warn"):
+            http, exit_status, words, reason = 200, 0, '(let pass, as ocsp_policy is "warn")', ""
+        status, out = told[word]
+        account: dict[str, Any] = json.loads(out)
+        (attempt,) = account["certificate"]["attempts"]
+        assert (http, exit_status) == (live[word], status)
+        assert words in attempt["ocsp"]
+        assert reason == account["certificate"]["reason"]
+        assert reason == logged[f"CN={word}"].get("reason", "")
 
 
 def later(days: int) -> str:

@@ -17,38 +17,13 @@ import pytest
 
 from support import certs, curl
 from support.edge import Edge
+from support.how_to import CA_CONFIG, CA_CSR, CLIENT_CSR
 from support.needs import needs
 from support.origin import CountingOrigin
 from support.ports import wait_until
 from support.tables import application, host
 
 IOT = "iot.example.com"
-CA_CSR: dict[str, Any] = {
-    "CN": "Access Testing CA",
-    "key": {"algo": "rsa", "size": 4096},
-    "names": [{"C": "US", "L": "Austin", "O": "Access Testing", "OU": "TX", "ST": "Texas"}],
-}
-CA_CONFIG: dict[str, Any] = {
-    "signing": {
-        "default": {"expiry": "8760h"},
-        "profiles": {
-            "server": {
-                "usages": ["signing", "key encipherment", "server auth"],
-                "expiry": "8760h",
-            },
-            "client": {
-                "usages": ["signing", "key encipherment", "client auth"],
-                "expiry": "8760h",
-            },
-        },
-    }
-}
-CLIENT_CSR: dict[str, Any] = {
-    "CN": "James Royal",
-    "hosts": [""],
-    "key": {"algo": "rsa", "size": 2048},
-    "names": [{"C": "US", "L": "Austin", "O": "Access", "OU": "Access Admins", "ST": "Texas"}],
-}
 HOW_TO = {
     "cfssl": {
         "ca": "cfssl gencert -initca ca-csr.json | cfssljson -bare ca",

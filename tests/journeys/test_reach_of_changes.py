@@ -101,6 +101,29 @@ def test_a_client_ca_that_a_reload_takes_away_takes_its_clients_along(
     assert {"certificate_untrusted"} == {line["cert"]["reason"] for line in cuts(edge, 4).values()}
 
 
+@WORKERS
+def test_who_a_client_cas_verifier_accepts_no_more_is_cut(
+    start_edge: StartEdge, origin: CountingOrigin, tmp_path: Path, workers: int
+) -> None:
+    """On connections of every kind, once its verdict has had its time; nobody else is."""
+    staying, leaving = certs.client("alice"), certs.client("bob")
+    file = tmp_path / "allowed.txt"
+    file.write_text(f"{staying.fingerprint}\n{leaving.fingerprint}\n")
+    config = {**tables.one_host(NAME, origin.url), "edge": {"workers": workers}}
+    config["client_ca"][0]["verifiers"] = [f"allow-list:file={file}"]
+    edge = serving(start_edge(config))
+    alices, bobs = all_kinds(edge, staying), all_kinds(edge, leaving)
+    with Watch(alices + bobs):
+        looked_at()
+        put(file, f"{staying.fingerprint}\n".encode())
+        wait_until(lambda: kinds_that_ended(bobs) == ALL, 15, "the end of bob's connections")
+    assert ALL == kinds_that_work(alices)
+    assert len(reasons(edge, bobs)) == 1
+    lines = cuts(edge, 4).values()
+    assert {"certificate_rejected"} == {line["cert"]["reason"] for line in lines}
+    assert 403 == status(Client(leaving), edge)
+
+
 def test_a_host_that_a_reload_takes_away_serves_nobody_on(
     start_edge: StartEdge, origin: CountingOrigin
 ) -> None:

@@ -8,21 +8,15 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from ops_serving import served
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.server import NOT_DONE_YET
 
 from mtlsedge.ops.feed_store import FeedStore
 from mtlsedge.ops.feeds import FIRST_RETRY, Feed
-from mtlsedge.ops.fetching import (
-    FETCH_TIMEOUT,
-    Fetched,
-    FetchFailed,
-    Validators,
-    fetch,
-    make_agent,
-)
+from mtlsedge.ops.fetching import FETCH_TIMEOUT, Fetched, FetchFailed, Validators, fetch, make_agent
 
 
 class Scripted(Resource):
@@ -42,13 +36,9 @@ class Scripted(Resource):
 
 @pytest.fixture
 def server() -> Iterator[tuple[Scripted, str]]:
-    from twisted.internet import reactor
-
-    loop: Any = reactor
     resource = Scripted()
-    port = loop.listenTCP(0, Site(resource), interface="127.0.0.1")
-    yield resource, f"http://127.0.0.1:{port.getHost().port}/ca.crl"
-    pytest_twisted.blockon(port.stopListening())
+    with served(resource) as url:
+        yield resource, f"{url}/ca.crl"
 
 
 UNKNOWN = Validators()

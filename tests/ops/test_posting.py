@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from ops_serving import served
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.server import NOT_DONE_YET
 
 from mtlsedge.ops.fetching import FetchFailed, make_agent, post
 
@@ -37,13 +38,9 @@ class Scripted(Resource):
 
 @pytest.fixture
 def server() -> Iterator[tuple[Scripted, str]]:
-    from twisted.internet import reactor
-
-    loop: Any = reactor
     resource = Scripted()
-    port = loop.listenTCP(0, Site(resource), interface="127.0.0.1")
-    yield resource, f"http://127.0.0.1:{port.getHost().port}/ocsp"
-    pytest_twisted.blockon(port.stopListening())
+    with served(resource) as url:
+        yield resource, f"{url}/ocsp"
 
 
 def send(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pki_making import CA_CONFIG, CA_CSR, CLIENT_CSR, Done, Pki, write
+from pki_making import CA_CSR, CLIENT_CSR, Done, Pki, write
 
 from mtlsedge.cli import main
+from support.how_to import CA_CONFIG
 
 
 @pytest.fixture

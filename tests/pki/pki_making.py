@@ -1,4 +1,4 @@
-"""The how-to's JSON files, what ``mtlsedge pki`` came to, and OpenSSL to ask about it."""
+"""The how-to with quicker keys, what ``mtlsedge pki`` came to, and OpenSSL to ask about it."""
 
 from __future__ import annotations
 
@@ -7,36 +7,13 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from support import how_to
 from support.needs import needs
 
-CA_CSR: dict[str, Any] = {
-    "CN": "Access Testing CA",
-    "key": {"algo": "ecdsa", "size": 256},
-    "names": [{"C": "US", "L": "Austin", "O": "Access Testing", "OU": "TX", "ST": "Texas"}],
-}
-CA_CONFIG: dict[str, Any] = {
-    "signing": {
-        "default": {"expiry": "8760h"},
-        "profiles": {
-            "server": {
-                "usages": ["signing", "key encipherment", "server auth"],
-                "expiry": "8760h",
-            },
-            "client": {
-                "usages": ["signing", "key encipherment", "client auth"],
-                "expiry": "8760h",
-            },
-        },
-    }
-}
-CLIENT_CSR: dict[str, Any] = {
-    "CN": "James Royal",
-    "hosts": [""],
-    "key": {"algo": "ecdsa", "size": 256},
-    "names": [{"C": "US", "L": "Austin", "O": "Access", "OU": "Access Admins", "ST": "Texas"}],
-}
+QUICK = {"algo": "ecdsa", "size": 256}
+CA_CSR = {**how_to.CA_CSR, "key": QUICK}
+CLIENT_CSR = {**how_to.CLIENT_CSR, "key": QUICK}
 
 
 @dataclass(frozen=True)

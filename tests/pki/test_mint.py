@@ -12,6 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mtlsedge.pki.files import write_authority, write_issued
 from mtlsedge.pki.mint import SERVER, Authority, Issued, KeyType
+from support.certs import authority_below
 from support.needs import needs
 
 
@@ -45,7 +46,7 @@ def test_a_server_certificate_is_not_good_for_a_client(tmp_path: Path) -> None:
 def test_a_leaf_of_an_intermediate_carries_every_link_but_the_root(tmp_path: Path) -> None:
     """What a peer must send is in the PEM, in order."""
     root = Authority.make_root("Mint Root")
-    lower = root.make_intermediate("Upper").make_intermediate("Lower", path_length=0)
+    lower = authority_below(authority_below(root, "Upper"), "Lower", path_length=0)
     issued = lower.issue_client("device-1")
     subjects = [
         each.subject.rfc4514_string()
@@ -97,7 +98,7 @@ def test_openssl_takes_our_crl_and_sees_who_is_revoked(tmp_path: Path) -> None:
 def test_an_authority_is_read_back_with_what_stands_above_it(tmp_path: Path) -> None:
     """ca.pem and ca-key.pem are enough to go on issuing."""
     root = Authority.make_root("Mint Root")
-    middle = root.make_intermediate("Middle")
+    middle = authority_below(root, "Middle")
     again = Authority.load(middle.pem, middle.key_pem)
     assert "OK" in openssl_verify(tmp_path, root, again.issue_client("device-1"))
 

@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from pki_making import CA_CONFIG, CA_CSR, CLIENT_CSR, Pki, openssl, write
+from pki_making import CA_CSR, CLIENT_CSR, Pki, openssl, write
+
+from support.how_to import CA_CONFIG
 
 
 def verify(purpose: str, leaf: str, *more: str) -> str:

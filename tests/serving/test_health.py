@@ -15,8 +15,8 @@ from mtlsedge.serving import health
 from mtlsedge.serving.health import Health
 from mtlsedge.trust.crl_health import CrlHealth
 from mtlsedge.trust.judge import ClientTrust
-from mtlsedge.trust.verifiers import find_verifier
 from support import certs
+from support.verifiers import find_verifier
 
 NAME = "iot.example.com"
 DAY = 86400.0

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, cast
 
 import pytest
 import pytest_twisted
+from serving_log import log_of
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, eventAsText, globalLogPublisher
 
 from mtlsedge import model
 from mtlsedge.serving import lists
 from mtlsedge.serving.lists import ListsInForce
 from mtlsedge.trust.judge import ClientTrust
-from mtlsedge.trust.verifiers import find_verifier
 from support import certs
+from support.verifiers import find_verifier
 
 HOST = "iot.example.com"
 NOW = certs.authority().certificate.not_valid_before_utc.timestamp() + 3600
@@ -24,14 +23,8 @@ NOW = certs.authority().certificate.not_valid_before_utc.timestamp() + 3600
 @pytest.fixture
 def logged() -> Iterator[Callable[[], list[str]]]:
     """What was said of lists so far."""
-    events: list[LogEvent] = []
-    globalLogPublisher.addObserver(cast(Any, events.append))
-    yield lambda: [
-        eventAsText(each, includeTimestamp=False, includeSystem=False)
-        for each in events
-        if each.get("log_namespace") == lists.__name__
-    ]
-    globalLogPublisher.removeObserver(cast(Any, events.append))
+    with log_of(lists) as lines:
+        yield lines
 
 
 def in_force(*names: str) -> tuple[ListsInForce, list[str]]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, cast
 
 import pytest
-from twisted.logger import LogEvent, eventAsText, globalLogPublisher
+from serving_log import log_of
 
 from mtlsedge.identity import ANONYMOUS, Identity, Reason
 from mtlsedge.serving import notices
@@ -30,14 +29,8 @@ class Wall:
 @pytest.fixture
 def logged() -> Iterator[Callable[[], list[str]]]:
     """What notices said in the log so far."""
-    events: list[LogEvent] = []
-    globalLogPublisher.addObserver(cast(Any, events.append))
-    yield lambda: [
-        eventAsText(each, includeTimestamp=False, includeSystem=False)
-        for each in events
-        if each.get("log_namespace") == notices.__name__
-    ]
-    globalLogPublisher.removeObserver(cast(Any, events.append))
+    with log_of(notices) as lines:
+        yield lines
 
 
 def numbered(count: int, remaining: float) -> list[Identity]:

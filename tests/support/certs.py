@@ -7,13 +7,23 @@ import hashlib
 import shutil
 import ssl
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
 from mtlsedge.pki.files import write_authority, write_issued
-from mtlsedge.pki.mint import CLIENT, SERVER, Authority, Issued, KeyType
+from mtlsedge.pki.mint import (
+    CLIENT,
+    SERVER,
+    Authority,
+    Issued,
+    KeyType,
+    distinguished_name,
+    make_key,
+)
+from mtlsedge.pki.profiles import BUILT_IN
+from mtlsedge.pki.signing import Asked, sign
 
 CLIENT_CA = "Test Client CA"
 OTHER_CA = "Other Client CA"
@@ -75,7 +85,16 @@ def _authority(name: str, key_type: KeyType) -> Authority:
 @cache
 def intermediate(name: str, under: str = CLIENT_CA) -> Authority:
     """An intermediate of this name under the root of that name."""
-    return authority(under).make_intermediate(name)
+    return authority_below(authority(under), name)
+
+
+def authority_below(issuer: Authority, name: str, path_length: int | None = None) -> Authority:
+    """A new authority under another. ``path_length`` bounds the CAs below it."""
+    key = make_key("ec-p256")
+    asked = Asked(distinguished_name(name), (), key.public_key())
+    profile = replace(BUILT_IN.profile("intermediate"), path_length=path_length)
+    signed = sign(issuer, asked, profile, datetime.now(UTC))
+    return Authority(signed.certificate, key, issuer.links())
 
 
 def ca_file(name: str = CLIENT_CA, key_type: KeyType = "ec-p256") -> Path:

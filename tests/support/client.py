@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from support import certs
+from support.head import HeadFields
 from support.stream import ByteStream
 
 TLS12 = ssl.TLSVersion.TLSv1_2
@@ -17,7 +18,7 @@ TLS13 = ssl.TLSVersion.TLSv1_3
 
 
 @dataclass(frozen=True)
-class Answered:
+class Answered(HeadFields):
     """One response as it arrived; 1xx responses before it stand in ``interim``."""
 
     status: int
@@ -25,23 +26,6 @@ class Answered:
     body: bytes
     trailers: bytes = b""
     interim: tuple[bytes, ...] = ()
-
-    @property
-    def fields(self) -> list[tuple[str, str]]:
-        """Every header field in order."""
-        lines = self.head.decode("latin-1").split("\r\n")[1:-2]
-        split = (line.partition(":") for line in lines)
-        return [(name, value.strip()) for name, _, value in split]
-
-    def all(self, name: str) -> list[str]:
-        """The values of every field of this name, in any case."""
-        return [value for each, value in self.fields if each.lower() == name.lower()]
-
-    def header(self, name: str) -> str | None:
-        """The one value of a field, or None; several are a failure."""
-        values = self.all(name)
-        assert len(values) <= 1, f"{name} came {len(values)} times: {values}"
-        return values[0] if values else None
 
     def json(self) -> Any:
         return json.loads(self.body)

@@ -8,33 +8,35 @@ answers with one of its own.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
 
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
+from support.http_service import HTTPService, QuietHandler
+
 Answer = Callable[[dict[str, Any]], object]
 
 
-@dataclass
-class Service:
-    """An HTTP service on a port of its own; ``answers`` are by path, and may take their time."""
+class Service(HTTPService):
+    """An HTTP service whose answers are by path, and may take their time.
 
-    gets: dict[str, Answer] = field(default_factory=dict)
-    posts: dict[str, Answer] = field(default_factory=dict)
-    delay: float = 0.0
-    asked: list[str] = field(default_factory=list)
+    Attributes:
+        gets, posts: the answers to each method.
+        delay: seconds before each answer to a POST.
+        asked: the paths that were asked for, in order.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
+        self.gets: dict[str, Answer] = {}
+        self.posts: dict[str, Answer] = {}
+        self.delay = 0.0
+        self.asked: list[str] = []
         service = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
@@ -54,30 +56,7 @@ class Service:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, *_: object) -> None:
-                """Tests say themselves what went wrong."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Service:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(Handler)
 
 
 class Evaluator(Service):

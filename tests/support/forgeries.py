@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
-from mtlsedge.http.forwarding import EDGE_CERTIFICATE_HEADERS, KINDRED_CERTIFICATE_HEADERS
+from mtlsedge.http.forwarding import EDGE_CERTIFICATE_HEADERS
 
+TRANSFORM = frozenset(
+    b"cf-cert-" + name
+    for name in (
+        b"revoked",
+        b"issuer-dn",
+        b"subject-dn",
+        b"issuer-dn-rfc2253",
+        b"subject-dn-rfc2253",
+        b"issuer-dn-legacy",
+        b"subject-dn-legacy",
+        b"serial",
+        b"issuer-serial",
+        b"fingerprint-sha256",
+        b"fingerprint-sha1",
+        b"not-before",
+        b"not-after",
+        b"ski",
+        b"issuer-ski",
+    )
+)
+"""What Cloudflare's managed transform adds and the edge does not set."""
 ACCESS = frozenset(
     {
         b"cf-access-jwt-assertion",
@@ -46,7 +67,7 @@ ROUTE = frozenset(
 )
 FORGEABLE = (
     EDGE_CERTIFICATE_HEADERS
-    | KINDRED_CERTIFICATE_HEADERS
+    | TRANSFORM
     | ACCESS
     | ADDRESS
     | ROUTE

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from support.head import HeadFields
 from support.ports import wait_until
 from support.stream import ByteStream, StreamEnded
 
@@ -23,7 +24,7 @@ KEPT = 1 << 20
 
 
 @dataclass(frozen=True)
-class Received:
+class Received(HeadFields):
     """One request as it arrived.
 
     Attributes:
@@ -52,23 +53,6 @@ class Received:
     @property
     def target(self) -> str:
         return self.request_line.split(" ")[1]
-
-    @property
-    def fields(self) -> list[tuple[str, str]]:
-        """Every header field in order: name as it was sent, value without outer blanks."""
-        lines = self.head.decode("latin-1").split("\r\n")[1:-2]
-        split = (line.partition(":") for line in lines)
-        return [(name, value.strip()) for name, _, value in split]
-
-    def all(self, name: str) -> list[str]:
-        """The values of every field of this name, in any case."""
-        return [value for each, value in self.fields if each.lower() == name.lower()]
-
-    def header(self, name: str) -> str | None:
-        """The one value of a field, or None; several are a failure."""
-        values = self.all(name)
-        assert len(values) <= 1, f"{name} came {len(values)} times: {values}"
-        return values[0] if values else None
 
 
 @dataclass(frozen=True)

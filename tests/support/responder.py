@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from cryptography import x509
@@ -20,6 +17,7 @@ from cryptography.x509 import ocsp
 
 from mtlsedge.pki.mint import Authority
 from support import certs
+from support.http_service import HTTPService, QuietHandler, ThreadedServer
 from support.needs import needs
 from support.ports import free_port, is_listening, wait_until
 
@@ -75,7 +73,12 @@ def reply(
     handler.wfile.write(content)
 
 
-class ScriptedResponder:
+class _Server(ThreadedServer):
+    def handle_error(self, *_: object) -> None:
+        """Whoever asked is gone."""
+
+
+class ScriptedResponder(HTTPService):
     """A responder in a thread of its own. A context manager.
 
     Attributes:
@@ -83,12 +86,14 @@ class ScriptedResponder:
         asked: the serial numbers that it was asked about, in order.
     """
 
+    server_type = _Server
+
     def __init__(self, answers: Answers, pair: certs.Pair | None = None) -> None:
         self.answers = answers
         self.asked: list[int] = []
         responder = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
                 request = self.rfile.read(int(self.headers["Content-Length"]))
                 responder.asked.append(ocsp.load_der_ocsp_request(request).serial_number)
@@ -96,40 +101,8 @@ class ScriptedResponder:
                 with suppress(OSError):  # whoever asked is gone
                     responder.answers(self, request)
 
-            def log_message(self, *_: object) -> None:
-                """Not on standard error."""
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 128
-
-            def handle_error(self, *_: object) -> None:
-                """Whoever asked is gone."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        scheme = "http"
-        if pair is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*pair.files)
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-            scheme = "https"
-        name = "localhost" if pair is not None else "127.0.0.1"
-        self.url = f"{scheme}://{name}:{self._server.server_address[1]}/"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-
-    def __enter__(self) -> ScriptedResponder:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(Handler, pair)
+        self.url += "/"
 
 
 def _index(statuses: Mapping[x509.Certificate, bool]) -> str:

@@ -1,11 +1,13 @@
-"""TLS ports that are gone, with all their connections, when the test ends."""
+"""TLS ports that are gone, with all their connections, when the test ends; and a slow verifier."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import pytest
 import pytest_twisted
+from thoughtful import Thoughtful
 from tls_serving import Serving, open_serving, until
 
 
@@ -26,3 +28,9 @@ async def serve() -> AsyncIterator[Callable[..., Serving]]:
             if protocol.transport is not None and protocol.transport.connected:
                 protocol.transport.abortConnection()
         await until(lambda port=serving.port: not port._open, "every connection to be gone")
+
+
+@pytest.fixture
+def verifier() -> Thoughtful:
+    """Answers when it is told to."""
+    return Thoughtful()

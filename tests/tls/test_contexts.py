@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from OpenSSL import SSL
-from tls_serving import NAME, model_host, tls_host, trusting
+from tls_serving import NAME, model_host, shake_in_memory, tls_host, trusting
 from twisted.internet.task import Clock
 
 from mtlsedge.model import ADVERTISED_AT_MOST, ADVERTISED_UNASKED, ClientCA, names_size
@@ -151,14 +151,6 @@ def admitted(host: TLSHost, files: Sequence[Any]) -> bool:
     context.load_cert_chain(*files)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = context.wrap_bio(incoming, outgoing)
-    for _ in range(3):
-        with suppress(ssl.SSLWantReadError):
-            client.do_handshake()
-        if sent := outgoing.read():
-            server.bio_write(sent)
-        with suppress(SSL.WantReadError):
-            server.do_handshake()
-        with suppress(SSL.WantReadError):
-            incoming.write(server.bio_read(65536))
+    shake_in_memory(client, incoming, outgoing, server, 3)
     leaf = server.get_peer_certificate()
     return leaf is not None and (not host.require or set(errors) == {0})

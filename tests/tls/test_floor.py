@@ -5,23 +5,12 @@ from __future__ import annotations
 import ssl
 import subprocess
 import warnings
-from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 import pytest_twisted
 from OpenSSL import SSL
-from tls_serving import (
-    NAME,
-    Scribe,
-    Serving,
-    aside,
-    knock,
-    model_host,
-    tls_host,
-    trusting,
-    until,
-)
+from tls_serving import NAME, Scribe, Serve, aside, knock, model_host, tls_host, trusting, until
 
 from mtlsedge import model
 from mtlsedge.pki.mint import KeyType
@@ -29,8 +18,6 @@ from mtlsedge.tls.contexts import build_host
 from mtlsedge.tls.facts import HandshakeFacts
 from support import certs
 from support.needs import needs
-
-Serve = Callable[..., Serving]
 
 
 class Echo(Scribe):

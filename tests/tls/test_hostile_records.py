@@ -10,10 +10,8 @@ import pytest
 import pytest_twisted
 from handmade_tls13 import ALERT, APPLICATION_DATA, HANDSHAKE, HandmadeClient
 from OpenSSL import SSL
-from tls_serving import NAME, Scribe, Serving, aside, greet, knock, turns, until
+from tls_serving import NAME, Scribe, Serve, aside, greet, knock, turns, until
 from twisted.internet.error import ConnectionDone, ConnectionLost
-
-Serve = Callable[..., Serving]
 
 
 class Counting(Scribe):

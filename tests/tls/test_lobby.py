@@ -9,8 +9,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
-from OpenSSL import SSL
-from tls_serving import NAME, tls_host
+from tls_serving import NAME, shake_in_memory, tls_host
 
 from mtlsedge.names import NameTable
 from mtlsedge.tls.hosts import HostTable, TLSHost
@@ -52,15 +51,7 @@ class Visitor:
         client = self.context.wrap_bio(
             incoming, outgoing, server_hostname=NAME, session=self.session
         )
-        for _ in range(4):
-            with suppress(ssl.SSLWantReadError):
-                client.do_handshake()
-            if sent := outgoing.read():
-                server.bio_write(sent)
-            with suppress(SSL.WantReadError):
-                server.do_handshake()
-            with suppress(SSL.WantReadError):
-                incoming.write(server.bio_read(65536))
+        shake_in_memory(client, incoming, outgoing, server, 4)
         with suppress(ssl.SSLWantReadError):
             client.read(1)  # the tickets of TLS 1.3
         self.session = client.session

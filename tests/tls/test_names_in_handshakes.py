@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +14,7 @@ from tls_serving import (
     NAME,
     Intercepted,
     Scribe,
-    Serving,
+    Serve,
     aside,
     knock,
     terminator,
@@ -31,8 +30,6 @@ from mtlsedge.names import NameTable
 from mtlsedge.tls.hosts import HostTable, TLSHost
 from mtlsedge.tls.lobby import Lobby, choose
 from support import certs
-
-Serve = Callable[..., Serving]
 
 WILD = "*.wild.example.com"
 IDNA = "bücher.example.com"

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import pytest_twisted
-from tls_serving import Scribe, Serving, aside, greet, knock, until
+from tls_serving import Scribe, Serve, aside, greet, knock, until
 
 from mtlsedge.tls.terminator import Terminator
 
-Serve = Callable[..., Serving]
 BIG = bytes(8 << 20)
 UNREAD = 1 << 20
 """Bytes: some of the edge's kernel buffer, and all of the client's."""

@@ -6,29 +6,15 @@ import os
 import resource
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
 import pytest_twisted
-from tls_serving import (
-    NAME,
-    Scribe,
-    Serving,
-    aside,
-    greet,
-    knock,
-    terminator,
-    tls_host,
-    turns,
-    until,
-)
+from tls_serving import NAME, Scribe, Serve, aside, greet, knock, terminator, tls_host, turns, until
 from twisted.internet.error import CannotListenError
 
 from mtlsedge.model import Listen
-
-Serve = Callable[..., Serving]
-
 
 # -- the limit ---------------------------------------------------------------------------------
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import pytest_twisted
-from tls_serving import NAME, Scribe, Serving, aside, knock, tls_host, trusting, until
+from tls_serving import NAME, Scribe, Serve, Serving, aside, knock, tls_host, trusting, until
 
 from mtlsedge.identity import ANONYMOUS, Identity, Reason
 from mtlsedge.model import CrlSource
 from mtlsedge.tls.hosts import TLSHost
 from support import certs
 
-Serve = Callable[..., Serving]
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 OTHER, OPEN = "b.example.com", "open.example.com"
 BOTH = pytest.mark.parametrize("version", VERSIONS)

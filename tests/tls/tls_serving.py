@@ -6,9 +6,11 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol
@@ -81,6 +83,10 @@ class Serving:
         """The protocol of the nth connection, once there is one."""
         await until(lambda: len(self.protocols) > place, "a connection")
         return self.protocols[place]
+
+
+Serve = Callable[..., Serving]
+"""The fixture ``serve``: opens a port, see `open_serving`."""
 
 
 def model_host(*names: str, pair: certs.Pair | None = None, **more: Any) -> model.Host:
@@ -223,3 +229,22 @@ class Intercepted:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
+
+
+def shake_in_memory(
+    client: ssl.SSLObject,
+    incoming: ssl.MemoryBIO,
+    outgoing: ssl.MemoryBIO,
+    server: SSL.Connection,
+    turns: int,
+) -> None:
+    """Let both go on with a handshake in memory, for so many turns; an error is raised."""
+    for _ in range(turns):
+        with suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        if sent := outgoing.read():
+            server.bio_write(sent)
+        with suppress(SSL.WantReadError):
+            server.do_handshake()
+        with suppress(SSL.WantReadError):
+            incoming.write(server.bio_read(65536))

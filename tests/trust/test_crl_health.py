@@ -7,23 +7,12 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from trust_pki import (
-    DAY,
-    MOMENT,
-    NOW,
-    authority,
-    client_ca,
-    crl,
-    p256,
-    pem,
-    scope,
-    source,
-)
+from trust_pki import DAY, MOMENT, NOW, authority, client_ca, crl, p256, pem, scope, source
 from twisted.internet.task import Clock
 
 from mtlsedge.trust.crl_health import CrlHealth
 from mtlsedge.trust.judge import ClientTrust
-from mtlsedge.trust.verifiers import find_verifier
+from support.verifiers import find_verifier
 
 ROOT = authority("Root", key=p256(0), end=MOMENT + 90 * DAY)
 LOWER = authority("Lower", ROOT, key=p256(3), end=MOMENT + 90 * DAY)

@@ -10,7 +10,7 @@ import pytest
 from trust_pki import DAY, MOMENT, NOW, authority, client, p256, peer
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import LogEvent
 from zope.interface import implementer
 
 from mtlsedge.identity import PeerChain, Verdict
@@ -67,14 +67,6 @@ class Bench:
     @property
     def said(self) -> list[bool]:
         return [verdict.accepted for verdict in self.got]
-
-
-@pytest.fixture
-def logged() -> Any:
-    events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
-    yield events
-    globalLogPublisher.removeObserver(events.append)
 
 
 # -- asked once ------------------------------------------------------------------------------

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from judging import CRL, LEAF, OTHER, REVOKED, ROOT, settled, trust
 from OpenSSL import crypto
 from trust_pki import (
     DAY,
@@ -20,61 +20,22 @@ from trust_pki import (
     client_ca,
     crl,
     p256,
-    peer,
     pem,
     source,
 )
-from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
-from zope.interface import implementer
 
 from mtlsedge.errors import BadCertificate, BadVerifier
-from mtlsedge.identity import ANONYMOUS, Identity, PeerChain, Reason, Verdict
-from mtlsedge.interfaces import IVerifier
+from mtlsedge.identity import ANONYMOUS, Identity, PeerChain, Reason
 from mtlsedge.model import ClientCA
 from mtlsedge.trust.judge import ClientTrust
-from mtlsedge.trust.verifiers import find_verifier
+from support.verifiers import find_verifier
 
-ROOT = authority("Root", key=p256(0))
-OTHER = authority("Other", key=p256(2))
 MIDDLE = authority("Middle", ROOT, key=p256(3))
-LEAF = client("c", ROOT, key=p256(1), serial=0xA1)
-REVOKED = client("r", ROOT, key=p256(1), serial=0xB2)
 LOW = client("low", MIDDLE, key=p256(1))
-CRL = source(pem(crl(ROOT, [0xB2])))
-YES = Verdict(True)
 
 
-@implementer(IVerifier)
-class Scripted:
-    """Answers what it is told, and remembers whom it was asked about."""
-
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-        self.asked: list[tuple[PeerChain, str]] = []
-
-    def verify(self, peer: PeerChain, host: str) -> Any:
-        self.asked.append((peer, host))
-        return self.answer() if callable(self.answer) else self.answer
-
-
-def trust(
-    *cas: ClientCA,
-    verifiers: dict[str, Any] | None = None,
-    now: Callable[[], float] = lambda: NOW,
-    clock: Clock | None = None,
-) -> ClientTrust:
-    find = verifiers.__getitem__ if verifiers is not None else find_verifier
-    return ClientTrust(cas or (client_ca(ROOT),), find, clock or Clock(), now, 5.0)
-
-
-def settled(judge: ClientTrust, leaf: Minted | None, *sent: Minted) -> Identity:
-    identity = judge.settle(leaf and leaf.der, [each.der for each in sent], "a.example")
-    assert isinstance(identity, Identity)
-    return identity
-
-
-# -- who it is --------------------------------------------------------------------------------
+# -- who it is ---------------------------------------------------------------------------------
 
 
 def test_nobody_is_anonymous() -> None:
@@ -170,7 +131,7 @@ def test_a_bad_bundle_or_verifier_stops_the_host_from_being_made() -> None:
         trust(client_ca(ROOT, verifiers=("sam:x",)))
 
 
-# -- revocation -------------------------------------------------------------------------------
+# -- revocation --------------------------------------------------------------------------------
 
 
 def test_a_revoked_client_is_refused_and_its_chain_kept() -> None:
@@ -220,186 +181,7 @@ def test_troubles_with_lists_are_told_once_each() -> None:
     assert () == trust().troubles()
 
 
-# -- verifiers --------------------------------------------------------------------------------
-
-
-def test_a_client_cas_verifier_is_asked_about_the_verified_chain() -> None:
-    """And about the host that the client wants."""
-    verifier = Scripted(YES)
-    identity = settled(trust(client_ca(ROOT, verifiers=("v",)), verifiers={"v": verifier}), LEAF)
-    assert identity.verified
-    assert [(identity.chain, "a.example")] == verifier.asked
-    assert verifier.asked[0][0].verified
-
-
-def test_a_verifier_is_not_asked_about_what_did_not_verify() -> None:
-    """Nor about the revoked."""
-    verifier = Scripted(YES)
-    judge = trust(client_ca(ROOT, verifiers=("v",), crls=(CRL,)), verifiers={"v": verifier})
-    settled(judge, REVOKED)
-    settled(judge, client("c", OTHER, key=p256(1)))
-    assert [] == verifier.asked
-
-
-def test_every_verifier_of_a_client_ca_must_accept() -> None:
-    """The first no ends it, by name; arguments may hold what a log should not."""
-    verifiers = {"yes": Scripted(YES), "no:secret": Scripted(Verdict(False, "bad day"))}
-    unasked = verifiers["late"] = Scripted(YES)
-    judge = trust(client_ca(ROOT, verifiers=("yes", "no:secret", "late")), verifiers=verifiers)
-    identity = settled(judge, LEAF)
-    assert (False, Reason.REJECTED) == (identity.verified, identity.reason)
-    assert "the verifier 'no' says no: bad day" == identity.detail
-    assert () == identity.client_cas
-    assert [] == unasked.asked
-
-
-def test_only_the_client_cas_whose_verifiers_accept_count() -> None:
-    """What a rejecting client CA's verifiers learned is forgotten with it."""
-    verifiers = {
-        "no": Scripted(Verdict(False)),
-        "learns": Scripted(Verdict(True, attributes={"from": "rejecting", "role": "admin"})),
-        "yes": Scripted(Verdict(True, attributes={"from": "accepting"})),
-    }
-    judge = trust(
-        client_ca(ROOT, name="first", verifiers=("learns", "no")),
-        client_ca(ROOT, name="second", verifiers=("yes",)),
-        client_ca(ROOT, name="third"),
-        verifiers=verifiers,
-    )
-    identity = settled(judge, LEAF)
-    assert identity.verified
-    assert ("second", "third") == identity.client_cas
-    assert {"from": "accepting"} == dict(identity.attributes)
-
-
-def test_attributes_of_several_verifiers_are_joined_and_the_first_client_ca_wins() -> None:
-    """The order is the host's."""
-    verifiers = {
-        "a": Scripted(Verdict(True, attributes={"k": "a", "x": "1"})),
-        "b": Scripted(Verdict(True, attributes={"y": "2"})),
-        "c": Scripted(Verdict(True, attributes={"k": "c"})),
-    }
-    judge = trust(
-        client_ca(ROOT, name="one", verifiers=("a", "b")),
-        client_ca(ROOT, name="two", verifiers=("c",)),
-        verifiers=verifiers,
-    )
-    assert {"k": "a", "x": "1", "y": "2"} == dict(settled(judge, LEAF).attributes)
-
-
-@pytest.mark.parametrize(
-    "answer", [YES, lambda: succeed(YES), lambda: _coroutine(YES)], ids=["sync", "fired", "async"]
-)
-def test_an_answer_at_once_needs_no_deferred(answer: Any) -> None:
-    """The connection is not paused for nothing."""
-    judge = trust(client_ca(ROOT, verifiers=("v",)), verifiers={"v": Scripted(answer)})
-    assert settled(judge, LEAF).verified
-
-
-async def _coroutine(value: Any) -> Any:
-    return value
-
-
-def later(judge: ClientTrust) -> tuple[Deferred[Identity], list[Identity]]:
-    waiting = judge.settle(LEAF.der, [], "a.example")
-    assert isinstance(waiting, Deferred)
-    got: list[Identity] = []
-    waiting.addCallbacks(got.append, lambda _: None)
-    return waiting, got
-
-
-@pytest.mark.parametrize(
-    ("answer", "verified"),
-    [(YES, True), (Verdict(False), False), (RuntimeError(), False), ("garbage", False)],
-)
-def test_a_verifier_that_thinks_is_waited_for(answer: Any, verified: bool) -> None:
-    """Then the identity is settled, one way or the other."""
-    gate: Deferred[Any] = Deferred()
-    judge = trust(client_ca(ROOT, verifiers=("v",)), verifiers={"v": Scripted(gate)})
-    _, got = later(judge)
-    assert [] == got
-    gate.errback(answer) if isinstance(answer, Exception) else gate.callback(answer)
-    assert [verified] == [identity.verified for identity in got]
-    assert verified or got[0].reason is Reason.REJECTED
-
-
-def test_a_verifier_that_hangs_is_a_refusal_with_its_name() -> None:
-    """After the time that it has."""
-    clock = Clock()
-    judge = trust(
-        client_ca(ROOT, verifiers=("slow:x",)),
-        verifiers={"slow:x": Scripted(lambda: Deferred())},
-        clock=clock,
-    )
-    _, got = later(judge)
-    clock.advance(5)
-    assert Reason.REJECTED is got[0].reason
-    assert "the verifier 'slow' did not answer within 5 seconds" == got[0].detail
-
-
-def test_a_lost_connection_ends_the_interview() -> None:
-    """No further verifier is asked for nobody."""
-    second = Scripted(YES)
-    judge = trust(
-        client_ca(ROOT, verifiers=("v", "w")),
-        verifiers={"v": Scripted(lambda: Deferred()), "w": second},
-    )
-    waiting = judge.settle(LEAF.der, [], "a.example")
-    assert isinstance(waiting, Deferred)
-    failures: list[Any] = []
-    waiting.addErrback(failures.append)
-    waiting.cancel()
-    assert failures[0].check(CancelledError)
-    assert [] == second.asked
-
-
-# -- one verifier for a rule ------------------------------------------------------------------
-
-
-def verified_peer() -> PeerChain:
-    chain = settled(trust(), LEAF).chain
-    assert chain is not None
-    return chain
-
-
-def test_a_rules_verifier_is_made_once_and_asked_each_time() -> None:
-    """By the string that the rule names."""
-    made: list[str] = []
-    verifier = Scripted(YES)
-
-    def make(spec: str) -> Any:
-        made.append(spec)
-        return verifier
-
-    judge = ClientTrust((client_ca(ROOT),), make, Clock(), lambda: NOW, 5.0)
-    chain = verified_peer()
-    for _ in range(2):
-        assert YES == judge.judge("v:x", chain, "a.example")
-    assert ["v:x"] == made
-    assert [(chain, "a.example")] * 2 == verifier.asked
-
-
-def test_a_rules_verifier_says_no_where_it_cannot_say_yes() -> None:
-    """No such verifier, a chain that did not verify, a raise, and time that ran out."""
-    judge = trust()
-    unknown = judge.judge("sam:x", verified_peer(), "a.example")
-    assert isinstance(unknown, Verdict)
-    assert (False, True) == (unknown.accepted, "no verifier 'sam'" in unknown.reason)
-    willing = trust(verifiers={"v": Scripted(YES)})
-    unverified = willing.judge("v", peer(LEAF), "a.example")
-    assert isinstance(unverified, Verdict)
-    assert not unverified.accepted
-    clock = Clock()
-    slow = trust(verifiers={"v": Scripted(lambda: Deferred())}, clock=clock)
-    waiting = slow.judge("v", verified_peer(), "a.example")
-    assert isinstance(waiting, Deferred)
-    clock.advance(5)
-    got: list[Verdict] = []
-    waiting.addCallback(got.append)
-    assert not got[0].accepted
-
-
-# -- for the handshake ------------------------------------------------------------------------
+# -- for the handshake -------------------------------------------------------------------------
 
 
 def test_the_advertised_subjects_are_each_named_once() -> None:

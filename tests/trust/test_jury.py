@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from zope.interface import implementer
 from mtlsedge.identity import PeerChain, Verdict
 from mtlsedge.interfaces import IVerifier
 from mtlsedge.trust.asking import VerifierDesk
-from mtlsedge.trust.jury import Jury
+from mtlsedge.trust.jury import SOONEST, Jury
+from mtlsedge.trust.terms import Terms
 
 PEER = peer(client("c", authority("Root", key=p256(0)), key=p256(1)))
 RED = Verdict(True, attributes={"colour": "red", "size": "1"})
@@ -59,7 +61,47 @@ def test_they_are_asked_until_it_is_settled(
         for n, verifier in enumerate(verifiers)
     ]
     got: list[Any] = []
-    hearing = Jury(tuple(desks), match).hear(PEER, "a.example", 5.0)
+    hearing = Jury(tuple(desks), match).hear(PEER, "a.example", 5.0, lambda: NOW)
     Deferred.fromCoroutine(hearing).addBoth(got.append)
-    assert [expected] == [dict(each) if not isinstance(each, str) else each for each in got]
+    assert [expected] == [each.objection or dict(each.attributes) for each in got]
+    assert [inf] == [each.until for each in got]
     assert asked == [verifier.asked for verifier in verifiers]
+
+
+HOLDS = Verdict(True, cache_for=60.0)
+SHORT = Verdict(True, cache_for=0.5)
+
+
+@pytest.mark.parametrize(
+    ("match", "verdicts", "expected"),
+    [
+        ("all", [HOLDS], 60.0),
+        ("all", [SHORT], SOONEST),
+        ("all", [RED], inf),
+        ("all", [RED, HOLDS, SHORT], SOONEST),
+        ("any", [Verdict(False, "no", cache_for=30.0), HOLDS], 60.0),
+        ("any", [Verdict(False, "no", cache_for=30.0), RED], inf),
+    ],
+)
+def test_it_is_heard_again_when_the_first_verdict_that_counts_ends(
+    match: Any, verdicts: list[Verdict], expected: float
+) -> None:
+    """Not all the time, and never where none of them has a lifetime."""
+    desks = [
+        VerifierDesk(f"v{n}", Says(verdict), Clock(), lambda: NOW)
+        for n, verdict in enumerate(verdicts)
+    ]
+    hearing = Jury(tuple(desks), match).hear(PEER, "a.example", 5.0, lambda: NOW)
+    got: list[Any] = []
+    Deferred.fromCoroutine(hearing).addBoth(got.append)
+    assert [NOW + expected] == [each.until for each in got]
+
+
+def test_who_was_let_through_for_want_of_an_answer_is_asked_about_soon() -> None:
+    """An error of a moment does not open the door for good."""
+    terms = Terms(on_error="allow")
+    desk = VerifierDesk("v", Says("garbage"), Clock(), lambda: NOW, terms)
+    got: list[Any] = []
+    hearing = Jury((desk,)).hear(PEER, "a.example", 5.0, lambda: NOW)
+    Deferred.fromCoroutine(hearing).addBoth(got.append)
+    assert [(None, NOW + 10.0)] == [(each.objection, each.until) for each in got]

@@ -25,7 +25,7 @@ from twisted.internet.task import Clock
 from mtlsedge.identity import ANONYMOUS, Identity, Reason
 from mtlsedge.trust import chains
 from mtlsedge.trust.judge import ClientTrust
-from mtlsedge.trust.verifiers import find_verifier
+from support.verifiers import find_verifier
 
 ROOT = authority("Root", key=p256(0))
 MIDDLE = authority("Middle", ROOT, key=p256(3), end=MOMENT + DAY / 2)

@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 
 from mtlsedge.identity import Identity, Reason
 from mtlsedge.trust.judge import ClientTrust
-from mtlsedge.trust.verifiers import find_verifier
+from support.verifiers import find_verifier
 
 ROOT = authority("Root", key=p256(0))
 DNS, EMAIL, URI = x509.DNSName, x509.RFC822Name, x509.UniformResourceIdentifier

@@ -1,15 +1,13 @@
-"""What a host's judge does with what responders say: at the door, and while somebody stays."""
+"""What a host's judge does with what responders say of those at the door."""
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable
 from typing import Any
 
-from ocsp_making import HOUR, REVOKED, Scripted, answer, delegate
+from ocsp_judging import LEAF, ROOT, URL, YEAR, Door, asking, later
+from ocsp_making import HOUR, REVOKED, answer, delegate
 from trust_pki import (
-    DAY,
     MOMENT,
     NOW,
     Minted,
@@ -28,68 +26,12 @@ from zope.interface import implementer
 
 from mtlsedge.identity import Identity, Reason, Verdict
 from mtlsedge.interfaces import IVerifier
-from mtlsedge.model import ClientCA, Ocsp
+from mtlsedge.model import Ocsp
 from mtlsedge.trust.judge import ClientTrust
-from mtlsedge.trust.ocsp_status import RETRY_AFTER, StatusDesk
-from mtlsedge.trust.verifiers import find_verifier
+from support.verifiers import find_verifier
 
-YEAR = 400 * DAY
-ROOT = authority("Root", key=p256(0), end=MOMENT + YEAR)
 MIDDLE = authority("Middle", ROOT, key=p256(3), end=MOMENT + YEAR)
-LEAF = client("leaf", ROOT, key=p256(1), serial=0xA1, end=MOMENT + YEAR)
 LOW = client("low", MIDDLE, key=p256(1), serial=0xC3, end=MOMENT + YEAR)
-URL = "http://ocsp.example/"
-_names = itertools.count()
-
-
-def asking(*bundle: Minted, name: str = "", crls: Any = (), **more: Any) -> ClientCA:
-    """A client CA whose certificates are asked about."""
-    ocsp = Ocsp(**{"responders": (URL,), **more})
-    name = name or f"ca {next(_names)}"  # nobody remembers what another test learnt
-    return client_ca(*(bundle or (ROOT,)), name=name, ocsp=ocsp, crls=crls)
-
-
-class Door:
-    """A judge and its surroundings, at a time that a test moves."""
-
-    def __init__(self, *cas: ClientCA, answers: Any = None, verifiers: Any = find_verifier) -> None:
-        self.clock = Clock()
-        self.time = Moving()
-        self.post = Scripted(answers or (lambda _: answer(LEAF, ROOT)))
-        self.desks = {
-            ca.name: StatusDesk(ca.name, ca.ocsp, self.post, self.clock, self.time)
-            for ca in cas
-            if ca.ocsp is not None
-        }
-        self.judge = ClientTrust(cas, verifiers, self.clock, self.time, 0, self.desks)
-
-    def come(self, leaf: Minted = LEAF, *sent: Minted) -> Identity | Deferred[Identity]:
-        return self.judge.settle(leaf.der, [each.der for each in sent], "a.example")
-
-    def settled(self, leaf: Minted = LEAF, *sent: Minted) -> Identity:
-        identity = self.come(leaf, *sent)
-        assert isinstance(identity, Identity)
-        return identity
-
-    def still(self, identity: Identity) -> Identity | None:
-        return self.judge.still_good(identity, self.time.now)
-
-    def change(self, identity: Identity) -> float:
-        return self.judge.next_change(identity, self.time.now)
-
-    def advance(self, seconds: float) -> None:
-        self.time.now += seconds
-        self.clock.advance(seconds)
-
-
-def later(pending: list[Deferred[bytes]]) -> Callable[[bytes], Deferred[bytes]]:
-    """Answers that come when a test gives them."""
-
-    def make(_: bytes) -> Deferred[bytes]:
-        pending.append(Deferred())
-        return pending[-1]
-
-    return make
 
 
 def by_serial(**answers: bytes) -> Callable[[bytes], bytes]:
@@ -101,7 +43,7 @@ def by_serial(**answers: bytes) -> Callable[[bytes], bytes]:
     return lambda request: serials[ocsp.load_der_ocsp_request(request).serial_number]
 
 
-# -- at the door -----------------------------------------------------------------------------
+# -- at the door -------------------------------------------------------------------------------
 
 
 def test_who_is_good_may_pass_and_is_not_asked_about_again() -> None:
@@ -283,7 +225,7 @@ def _keys(leaf: Minted, issuer: Minted) -> list[tuple[str, str, str]]:
     return [Question(leaf.read, issuer.read).key]
 
 
-# -- who vouches for a delegate --------------------------------------------------------------
+# -- who vouches for a delegate ----------------------------------------------------------------
 
 
 def test_a_delegate_is_looked_up_in_the_lists_that_there_are() -> None:
@@ -312,104 +254,3 @@ def test_a_delegate_without_a_status_is_not_believed() -> None:
     signer = delegate(ROOT, more_extensions=(), end=MOMENT + YEAR)
     door = Door(asking(), answers=lambda _: answer(LEAF, ROOT, signer=signer))
     assert "put id-pkix-ocsp-nocheck into its certificate" in door.settled().detail
-
-
-# -- while somebody stays --------------------------------------------------------------------
-
-
-def test_who_stays_is_asked_about_again_in_good_time() -> None:
-    """Before the answer has had its time, and without anybody waiting."""
-    door = Door(asking(), answers=lambda _: answer(LEAF, ROOT, end=MOMENT + YEAR))
-    identity = door.settled()
-    again = door.change(identity)
-    assert NOW + 0.8 * 3600 <= again <= NOW + 0.9 * 3600
-    door.advance(again - NOW)
-    assert None is door.still(identity)
-    assert 2 == len(door.post.asked)
-    assert door.change(identity) > again + 0.8 * 3600
-
-
-def test_who_is_revoked_meanwhile_must_go() -> None:
-    """When the responder says so, and not before."""
-    door = Door(asking())
-    identity = door.settled()
-    door.post.answers = lambda _: answer(LEAF, ROOT, status=REVOKED)
-    door.advance(door.change(identity) - NOW)
-    assert None is door.still(identity)
-    gone = door.still(identity)
-    assert gone is not None
-    assert (False, Reason.REVOKED) == (gone.verified, gone.reason)
-
-
-def test_an_outage_is_survived_until_the_answer_has_had_its_time() -> None:
-    """Then it fails closed."""
-    door = Door(asking(), answers=lambda _: answer(LEAF, ROOT, end=MOMENT + YEAR))
-    identity = door.settled()
-    door.post.answers = lambda _: OSError("connection refused")
-    while door.change(identity) < NOW + 3600:
-        door.advance(max(door.change(identity) - door.time.now, 0))
-        assert None is door.still(identity)
-    door.advance(NOW + 3600 - door.time.now)
-    gone = door.still(identity)
-    assert gone is not None
-    assert Reason.CRL_UNUSABLE is gone.reason
-    assert 2 < len(door.post.asked) < 100
-
-
-def test_with_the_policy_warn_an_outage_is_survived_for_good() -> None:
-    """It is tried again now and then."""
-    door = Door(asking(policy="warn"))
-    identity = door.settled()
-    door.post.answers = lambda _: OSError("connection refused")
-    for _ in range(10):
-        door.advance(3600)
-        assert None is door.still(identity)
-    assert door.change(identity) > door.time.now
-
-
-def test_whose_status_nobody_remembers_is_asked_about_first() -> None:
-    """A new configuration may want to know what the one before did not ask."""
-    door = Door(asking())
-    identity = Door(asking()).settled()
-    identity = _of(identity, next(iter(door.desks)))
-    assert door.time.now == door.change(identity)
-    assert None is door.still(identity)
-    assert 1 == len(door.post.asked)
-    assert door.change(identity) > NOW + 1800
-    door = Door(asking(), answers=lambda _: b"garbage")
-    identity = _of(identity, next(iter(door.desks)))
-    assert None is door.still(identity)
-    gone = door.still(identity)
-    assert gone is not None
-    assert Reason.CRL_UNUSABLE is gone.reason
-
-
-def _of(identity: Identity, client_ca: str) -> Identity:
-    from dataclasses import replace
-
-    return replace(identity, client_cas=(client_ca,))
-
-
-def test_a_client_that_comes_often_never_waits() -> None:
-    """Its answer is renewed behind its back."""
-    pending: list[Deferred[bytes]] = []
-    door = Door(asking())
-    door.settled()
-    door.post.answers = later(pending)
-    door.advance(0.95 * 3600)
-    assert door.settled().verified
-    assert door.settled().verified
-    assert 1 == len(pending)
-    pending[0].callback(answer(LEAF, ROOT))
-    door.advance(0.95 * 3600)
-    assert door.settled().verified
-
-
-def test_nothing_is_asked_for_those_who_have_nothing_to_lose() -> None:
-    """Anonymous, or refused already."""
-    door = Door(asking(), answers=lambda _: b"garbage")
-    refused = door.settled()
-    assert (None, math.inf) == (door.still(refused), door.change(refused))
-    door.advance(RETRY_AFTER)
-    assert None is door.still(refused)
-    assert 1 == len(door.post.asked)

@@ -22,8 +22,8 @@ from mtlsedge.model import ClientCA, CrlSource
 from mtlsedge.trust.certificates import NameKey, name_key, read_certificate
 from mtlsedge.trust.crls import read_crls
 from mtlsedge.trust.judge import ClientTrust
-from mtlsedge.trust.verifiers import find_verifier
 from support.needs import in_ci
+from support.verifiers import find_verifier
 
 if in_ci():
     import cryptography_vectors as vectors

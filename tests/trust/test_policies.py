@@ -17,8 +17,8 @@ from twisted.internet.task import Clock
 from mtlsedge.identity import Identity, Reason
 from mtlsedge.trust.judge import ClientTrust
 from mtlsedge.trust.policies import ANY_POLICY, policy_failure
-from mtlsedge.trust.verifiers import find_verifier
 from support.needs import needs
+from support.verifiers import find_verifier
 
 P1, P2, P3 = "1.2.3.1", "1.2.3.2", "1.2.3.3"
 ROOT = authority("Root", key=p256(0))

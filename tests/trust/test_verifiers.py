@@ -16,7 +16,8 @@ from mtlsedge.trust import verifiers
 from mtlsedge.trust.chain_verifier import ChainVerifier
 from mtlsedge.trust.pin_verifier import PinVerifier
 from mtlsedge.trust.san_verifier import SanVerifier
-from mtlsedge.trust.verifiers import find_verifier, help_verifiers, list_verifiers
+from mtlsedge.trust.verifiers import help_verifiers, list_verifiers
+from support.verifiers import find_verifier
 
 DIGEST = "ab" * 32
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trust_pki import NOW, Minted, authority, client, crl, p256, pem
+from trust_pki import DAY, MOMENT, NOW, Minted, authority, client, crl, p256, pem
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import LogEvent
 from zope.interface.verify import verifyObject
 
 from mtlsedge.errors import BadVerifier
@@ -18,7 +18,8 @@ from mtlsedge.identity import PeerChain
 from mtlsedge.interfaces import IVerifierService
 from mtlsedge.ops.watching import INTERVAL, FileWatch
 from mtlsedge.trust.allow_list_verifier import read_list
-from mtlsedge.trust.verifiers import find_verifier, whole_spec
+from mtlsedge.trust.verifiers import whole_spec
+from support.verifiers import find_verifier
 
 ROOT = authority("Root", key=p256(0))
 ONE, TWO = client("one", ROOT, key=p256(1)), client("two", ROOT, key=p256(2))
@@ -58,14 +59,6 @@ class Process:
 @pytest.fixture
 def process() -> Process:
     return Process()
-
-
-@pytest.fixture
-def logged() -> Any:
-    events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
-    yield events
-    globalLogPublisher.removeObserver(events.append)
 
 
 def make(process: Process, spec: str) -> Any:
@@ -229,6 +222,64 @@ def test_a_list_of_somebody_else_speaks_for_nobody(process: Process, tmp_path: P
     path = put(tmp_path / "other.crl", revoke(other))
     assert [False] == accepts(make(process, f"crl:file={path}"), ONE)
     assert [True] == accepts(make(process, f"crl:file={path},policy=warn"), ONE)
+
+
+HOUR = DAY / 24
+NEWER = {"start": MOMENT - HOUR, "number": 2}
+
+
+def reloaded(process: Process, earlier: Any, spec: str) -> Any:
+    """The verifier of the next configuration, as a process changes over to it."""
+    later = make(process, spec)
+    earlier.stopService()
+    return later
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_an_older_crl_is_not_taken_over_a_reload_either(
+    process: Process, tmp_path: Path, logged: list[LogEvent], asked_before: bool
+) -> None:
+    """Nobody is let in because of a file that was set back, however often it is reloaded."""
+    path = put(tmp_path / "root.crl", pem(crl(ROOT, [ONE.x509.serial_number], **NEWER)))
+    verifier = make(process, f"crl:file={path}")
+    if asked_before:
+        assert [False, True] == accepts(verifier, ONE, TWO)
+    put(path, pem(crl(ROOT)))
+    for more in ("", ",check=leaf", ""):
+        verifier = reloaded(process, verifier, f"crl:file={path}{more}")
+        assert [False, True] == accepts(verifier, ONE, TWO)
+    assert any("older than the one of" in str(event.get("problem")) for event in logged)
+    newest = crl(ROOT, [TWO.x509.serial_number], start=MOMENT - HOUR / 2, number=3)
+    put(path, pem(newest))
+    process.pass_by()
+    assert [True, False] == accepts(verifier, ONE, TWO)
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_a_forged_crl_is_not_taken_over_a_reload_either(
+    process: Process, tmp_path: Path, asked_before: bool
+) -> None:
+    """The last good one serves, for everybody that it served before."""
+    path = put(tmp_path / "root.crl", revoke(ROOT, ONE))
+    verifier = make(process, f"crl:file={path}")
+    if asked_before:
+        assert [False, True] == accepts(verifier, ONE, TWO)
+    put(path, pem(crl(ROOT, key=p256(9), **NEWER)))
+    verifier = reloaded(process, verifier, f"crl:file={path}")
+    assert [False, True] == accepts(verifier, ONE, TWO)
+
+
+def test_a_reload_takes_a_newer_crl(process: Process, tmp_path: Path) -> None:
+    """And files that were not there before, or whose verifier has ended, as they are."""
+    path = put(tmp_path / "root.crl", revoke(ROOT, ONE))
+    verifier = make(process, f"crl:file={path}")
+    assert [False, True] == accepts(verifier, ONE, TWO)
+    put(path, pem(crl(ROOT, [TWO.x509.serial_number], **NEWER)))
+    verifier = reloaded(process, verifier, f"crl:file={path}")
+    assert [True, False] == accepts(verifier, ONE, TWO)
+    verifier.stopService()
+    put(path, revoke(ROOT))
+    assert [True, True] == accepts(make(process, f"crl:file={path}"), ONE, TWO)
 
 
 @pytest.mark.parametrize(
