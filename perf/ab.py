@@ -8,14 +8,10 @@ includes its own connecting, also where connections are kept.
 from __future__ import annotations
 
 import re
-import resource
-import subprocess
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from perf.cpu import read_clock, used_between
-from perf.load import SETTLE_SECONDS
+from perf.programs import Told, drive
 from perf.values import Load, Sample
 
 _MOST_PER_SECOND = 200_000  # ab must be told a number; it ends with the time
@@ -23,37 +19,19 @@ _NUMBER = re.compile(r"^(?P<what>[A-Za-z0-9 -]+):\s+(?P<number>[0-9.]+)", re.MUL
 
 
 def run(load: Load) -> Sample:
-    """One round by ``ab``; the client's CPU is ab's own.
+    """One round by ``ab``.
 
     Raises:
         FileNotFoundError: ab is not installed.
     """
     with TemporaryDirectory(prefix="perf-ab-") as directory:
         percentiles = Path(directory) / "percentiles.csv"
-        server, origin = read_clock(load.server_pids), read_clock(load.origin_pids)
-        client, wall = children_ns(), time.perf_counter_ns()
-        done = subprocess.run(
-            arguments(load, percentiles), capture_output=True, text=True, check=False
-        )
-        wall = time.perf_counter_ns() - wall
-        time.sleep(SETTLE_SECONDS)
-        client = children_ns() - client
-        server_end, origin_end = read_clock(load.server_pids), read_clock(load.origin_pids)
-        times = read_percentiles(percentiles.read_text()) if percentiles.exists() else {}
-    operations, errors, first = read_counts(done.stdout, load)
-    if done.returncode:
-        errors, first = errors + 1, done.stderr.strip()[-200:]
-    return Sample(
-        operations=operations,
-        errors=errors,
-        first_error=first,
-        wall_ns=wall,
-        server_cpu_ns=used_between(server, server_end),
-        origin_cpu_ns=used_between(origin, origin_end),
-        client_cpu_ns=client,
-        p50_ns=times.get(50, 0),
-        p99_ns=times.get(99, 0),
-    )
+
+        def read(output: str, _: str) -> Told:
+            times = read_percentiles(percentiles.read_text()) if percentiles.exists() else {}
+            return Told(*read_counts(output, load), times.get(50, 0), times.get(99, 0))
+
+        return drive(load, arguments(load, percentiles), read)
 
 
 def arguments(load: Load, percentiles: Path) -> list[str]:
@@ -97,9 +75,3 @@ def read_percentiles(csv: str) -> dict[int, int]:
         percent, _, milliseconds = line.partition(",")
         found[int(percent)] = int(float(milliseconds) * 1e6)
     return found
-
-
-def children_ns() -> int:
-    """CPU time of all ended children of this process, in nanoseconds."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return int((used.ru_utime + used.ru_stime) * 1e9)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from perf.keys import KeyFiles, client_names
+from perf.keys import KeyFiles, client_names, fingerprint
 
 LogStyle = Literal["like", "short"]
 """Access logs of peers: ``like`` the edge's own lines, or their own ``short`` default."""
@@ -209,6 +209,7 @@ class Setting:
             values["server_key"] = str(self.keys.server_key)
             values["server_pem"] = str(self.keys.server_pem)
             values["client_ca"] = str(self.keys.client_ca)
+            values["client_pin"] = fingerprint(self.keys.client_pem)
             # Within quotes, so that the template is well-formed by itself.
             values["client_names"] = '", "'.join(client_names(len(self.keys.client_pems)))
         return values

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from perf import agreement, connections, machine, report, scale
+from perf import agreement, connections, machine, report, scale, verifiers
 from perf.charts import page
 from perf.cpu import choose_cores, core_times, stolen_share
 from perf.options import plans_from, sizes_from
@@ -64,4 +64,6 @@ def _run(
         checked = agreement.measure(plan, progress)
         return lambda around: agreement.outcome(plan, checked, around)
     run = measure(plan, progress)
+    if options.command == "verifiers":
+        return lambda around: verifiers.outcome(plan, run, around)
     return lambda around: report.outcome(plan, run, around)

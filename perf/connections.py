@@ -122,7 +122,8 @@ def outcome(plan: Plan, run: Run, around: dict[str, Any]) -> Outcome:
         ratio_curves(f"PSS per idle connection, {first.title} / peer, round by round", series),
     ]
     rows = ratio_rows(
-        "PSS per connection: median of the rounds' ratios, and each", first.title, series
+        "PSS per connection: median of the rounds' ratios, and each",
+        [(f"{first.title} / {title}", values) for title, values in series],
     )
     return Outcome(
         text="\n".join([*_heading(plan, around), "", *_rows(found), "", *rows]),

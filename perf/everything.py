@@ -12,12 +12,13 @@ from pathlib import Path
 from perf.catalogue import Unavailable
 from perf.charts import page
 from perf.commands import measured, write
-from perf.options import COMMANDS, parser
+from perf.options import COMMANDS, ITSELF, parser
 from perf.outcome import Outcome
 from perf.process import ServerFailed
 from perf.progress import Progress, duration
 from perf.proofs import NotComparable
 from perf.stats import Spread
+from perf.verifiers import AGAIN, AT_MOST, CASES, WITHOUT
 
 RUNS: Mapping[str, tuple[str, ...]] = {
     "handshakes-p256": ("handshakes",),
@@ -26,6 +27,7 @@ RUNS: Mapping[str, tuple[str, ...]] = {
     "transfer": ("transfer",),
     "connections": ("connections",),
     "scale": ("scale",),
+    "verifiers": ("verifiers",),
 }
 _QUICK: Mapping[str, tuple[str, ...]] = {
     "connections": ("--count", "500"),
@@ -64,6 +66,7 @@ AIMS: Sequence[Aim] = (
     Aim("memory per idle connection", "connections", "requests", "", 32.0, "KiB"),
     *_aims("memory per idle connection", "connections", "requests", caddy=0.9),
 )  # fmt: skip
+_FINE = 3  # digits of ratios near 1
 SCALE_AT_MOST = 1.1  # a handshake in each large configuration, against one of each
 
 
@@ -71,7 +74,7 @@ SCALE_AT_MOST = 1.1  # a handshake in each large configuration, against one of e
 class Result:
     """One line of the table; ``found`` is None where it could not be measured.
 
-    ``at_most`` is None for what is told without a target.
+    ``at_most`` is None for what is told without a target; ``digits`` are those behind the point.
     """
 
     title: str
@@ -79,6 +82,7 @@ class Result:
     at_most: float | None
     found: Spread | None
     unit: str = ""
+    digits: int = 2
 
     @property
     def verdict(self) -> str:
@@ -87,8 +91,9 @@ class Result:
             return "not measured"
         if self.at_most is None:
             return ""
-        # A target is compared as it is shown: to two places.
-        return "met" if round(self.found.median, 2) <= self.at_most else "NOT MET"
+        # A target is compared as it is shown.
+        met = round(self.found.median, self.digits) <= self.at_most
+        return "met" if met else "NOT MET"
 
 
 def run(options: argparse.Namespace, scratch: Path, progress: Progress) -> int:
@@ -142,7 +147,7 @@ def run(options: argparse.Namespace, scratch: Path, progress: Progress) -> int:
 def command(name: str, options: argparse.Namespace) -> list[str]:
     """The words of one run; options given to ``all`` win over a run's own."""
     words = list(RUNS[name])
-    if words[0] != "scale" and options.against:
+    if words[0] not in ITSELF and options.against:
         words += ["--against", ",".join(options.against)]
     if options.quick:
         words += ["--quick", *_QUICK.get(name, ())]
@@ -173,6 +178,21 @@ def results_of(
     for name, ratio in large.ratios.items() if large else ():
         at_most = None if name.endswith("first use") else SCALE_AT_MOST
         results.append(Result(f"a handshake, {name}", "1 of each", at_most, ratio))
+    if "verifiers" in chosen:
+        results.extend(_of_verifiers(done.get("verifiers", {})))
+    return results
+
+
+def _of_verifiers(outcomes: Mapping[str, Outcome]) -> list[Result]:
+    """Each case in each workload; two of the same are told without a target."""
+    results = []
+    for workload, limit in AT_MOST.items():
+        ratios = outcomes[workload].ratios if workload in outcomes else {}
+        for name in CASES:
+            at_most = None if name == AGAIN.name else limit
+            title = f"{workload}, verifier: {name}"
+            ratio = ratios.get(name)
+            results.append(Result(title, WITHOUT.name, at_most, ratio, digits=_FINE))
     return results
 
 
@@ -184,16 +204,17 @@ def table(results: Sequence[Result]) -> list[str]:
     rows = [_COLUMNS.format("target", "against", "at most", "measured", "(rounds)", "")]
     for one in results:
         found, unit = one.found, f" {one.unit}" if one.unit else ""
+        form = f".{one.digits}f"
         limit = "" if one.at_most is None else f"{one.at_most:g}{unit}" if unit else (
-            f"x {one.at_most:.2f}"
+            f"x {one.at_most:{form}}"
         )  # fmt: skip
         rows.append(
             _COLUMNS.format(
                 one.title,
                 one.against,
                 limit,
-                f"{found.median:.2f}" if found else "-",
-                f"({found.low:.2f}..{found.high:.2f})" if found else "",
+                f"{found.median:{form}}" if found else "-",
+                f"({found.low:{form}}..{found.high:{form}})" if found else "",
                 one.verdict,
             )
         )

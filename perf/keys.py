@@ -109,6 +109,11 @@ def make_authorities(directory: Path, count: int) -> list[Path]:
     return [_write(directory / f"ca-{n}.pem", _pem(one)) for n, one in enumerate(made)]
 
 
+def fingerprint(path: Path) -> str:
+    """The SHA-256 of the certificate in one of our files, in hexadecimal."""
+    return x509.load_pem_x509_certificate(path.read_bytes()).fingerprint(hashes.SHA256()).hex()
+
+
 def signing_key(path: Path) -> PrivateKey:
     """The private key of one of our files."""
     key = serialization.load_pem_private_key(path.read_bytes(), None)

@@ -13,6 +13,7 @@ from perf.estate import PARTS, Part
 from perf.plan import Client, Plan, Target
 from perf.process import new_directory
 from perf.values import Workload
+from perf.verifiers import CASES, cases_from, edges
 
 COMMANDS: Mapping[str, str] = {
     "handshakes": "full handshake, one proxied request, close",
@@ -20,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "transfer": "bulk download and upload",
     "connections": "memory of idle kept-alive connections",
     "scale": "the edge's handshakes with many hosts, CAs, applications, revoked serials",
+    "verifiers": "the edge with a verifier, against the edge without: handshakes, requests",
     "client-check": "the load client against ab and openssl s_time, on the same servers",
     "all": "all of the above that targets are set for, and which of them are met",
 }
@@ -29,6 +31,7 @@ _WORKLOADS: Mapping[str, Workload] = {
     "transfer": "download",
     "connections": "requests",
     "scale": "handshakes",
+    "verifiers": "handshakes",
     "client-check": "handshakes",
 }
 _CONNECTIONS: Mapping[tuple[str, Client], int] = {
@@ -52,6 +55,8 @@ _DIRECTIONS: Mapping[str, tuple[Workload, ...]] = {
 }
 _ROUNDS = {"connections": (3, 1), "client-check": (5, 1)}  # others: 7, with --quick 3
 _SECONDS = {"transfer": (3.0, 0.4), "scale": (3.0, 0.5), "client-check": (3.0, 1.0)}
+ITSELF = ("scale", "verifiers")  # commands that measure the edge against itself
+_BOTH = ("verifiers", "client-check")  # commands with --workloads
 _IN_TURN = ("handshakes", "requests")  # commands with --paths and --clients
 _MOST_TURNS = 1_000_000  # six digits, so that requests are equally long
 _MOST_RSA = 100  # clients: a key takes up to a second
@@ -82,7 +87,10 @@ def plans_from(options: argparse.Namespace, scratch: Path) -> list[Plan]:
         ValueError: options that do not go together.
     """
     plan = plan_from(options, scratch)
-    if options.command == "client-check":
+    if options.command == "verifiers":
+        subject, *cases = edges(scratch / "verifiers", cases_from(options.cases))
+        plan = replace(plan, subject=subject, peers=tuple(cases), baseline=True)
+    if options.command in _BOTH:
         return [
             replace(
                 plan,
@@ -151,10 +159,10 @@ def _go_together(options: argparse.Namespace) -> None:
     command, client = options.command, options.client
     if command not in _DRIVEN_BY.get(client, (command,)):
         raise ValueError(f"--client {client} does not know {command}")
-    if command in ("connections", "scale") and options.target:
+    if command in ("connections", *ITSELF) and options.target:
         raise ValueError(f"{command} starts what it measures: it takes no --target")
-    if command == "scale" and (options.against or options.no_edge):
-        raise ValueError("scale measures the edge against itself: no --against, no --no-edge")
+    if command in ITSELF and (options.against or options.no_edge):
+        raise ValueError(f"{command} measures the edge against itself: no --against, no --no-edge")
     if options.tls == "1.2" and "MLKEM" in options.group.upper():
         raise ValueError(f"--group {options.group} is of TLS 1.3 only")
     if client != "own" and getattr(options, "resumed", False):
@@ -273,7 +281,10 @@ def _add_own_options(name: str, parser: argparse.ArgumentParser) -> None:
     elif name == "scale":
         add("--parts", default=",".join(PARTS), metavar="NAME[=NUMBER],...",
             help=f"what is large: any of {','.join(PARTS)}; a twentieth with --quick")  # fmt: skip
-    elif name == "client-check":
+    elif name == "verifiers":
+        add("--cases", default=",".join(CASES), metavar="NAME,...",
+            help=f"any of {','.join(CASES)}; the edge without any is always measured")  # fmt: skip
+    if name in _BOTH:
         add("--workloads", choices=("handshakes", "requests", "handshakes,requests"),
             default="handshakes,requests")  # fmt: skip
 

@@ -39,7 +39,8 @@ class Plan:
     ``subject`` is measured against the ``peers``: the edge, a target, or nobody. ``workers``
     are processes or threads of each server; ``resumed`` handshakes resume TLS sessions.
     Operations ask for ``paths`` in turn, and handshakes are made by ``clients`` in turn, each with
-    a certificate of its own; of kept connections each has the next client.
+    a certificate of its own; of kept connections each has the next client. With ``baseline`` the
+    peers are measured against the subject, and not the other way round.
     """
 
     workload: Workload
@@ -62,4 +63,5 @@ class Plan:
     workers: int = 1
     paths: int = 1
     clients: int = 1
+    baseline: bool = False
     directory: Path | None = None

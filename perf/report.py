@@ -23,7 +23,9 @@ _COARSE = 0.01  # a clock's step beyond this share of what it measured is told
 
 def table(plan: Plan, measured: Sequence[Measured], around: dict[str, Any]) -> str:
     """The whole result as text."""
-    return "\n".join([*_heading(plan, around), "", *_rows(measured), "", *_ratio_rows(measured)])
+    return "\n".join(
+        [*_heading(plan, around), "", *_rows(measured), "", *_ratio_rows(plan, measured)]
+    )
 
 
 def as_values(plan: Plan, measured: Sequence[Measured], around: dict[str, Any]) -> dict[str, Any]:
@@ -33,8 +35,8 @@ def as_values(plan: Plan, measured: Sequence[Measured], around: dict[str, Any]) 
         "plan": _plan(plan),
         "servers": [_server(one) for one in measured],
         "cpu_ratios": {
-            f"{measured[0].title}/{peer.title}": _ratio_json(measured[0], peer)
-            for peer in measured[1:]
+            f"{one.title}/{other.title}": _ratio_json(one, other)
+            for one, other in _compared(plan, measured)
         },
     }
 
@@ -48,7 +50,12 @@ def outcome(plan: Plan, run: Run, around: dict[str, Any]) -> Outcome:
         charts=tuple(sections(plan, measured)),
         notes=(*(f"left out: {why}" for why in run.left_out), *notes(measured)),
         problems=tuple(problems(measured)),
-        ratios=known({peer.title: _ratio(measured[0], peer) for peer in measured[1:]}),
+        ratios=known(
+            {
+                peer.title: _ratio(*pair)
+                for peer, pair in zip(measured[1:], _compared(plan, measured), strict=True)
+            }
+        ),
         figure=spread(costs(measured[0])),
     )
 
@@ -154,8 +161,8 @@ def sections(plan: Plan, measured: Sequence[Measured]) -> list[Chart | Curves]:
             unit.cost,
         ),
         ratio_curves(
-            f"{what}: server CPU, {measured[0].title} / peer, round by round",
-            [(peer.title, _by_round(measured[0], peer)) for peer in measured[1:]],
+            f"{what}: server CPU, ratios round by round",
+            [(_names(*pair), _by_round(*pair)) for pair in _compared(plan, measured)],
         ),
         Chart(
             f"{what}: {unit.rate}",
@@ -182,27 +189,37 @@ def _p99(sample: Sample) -> float:
     return sample.p99_ns / 1e6
 
 
-def _ratio_rows(measured: Sequence[Measured]) -> list[str]:
+def _ratio_rows(plan: Plan, measured: Sequence[Measured]) -> list[str]:
     return ratio_rows(
         "server CPU per operation: median of the rounds' ratios, and each of them",
-        measured[0].title,
-        [(peer.title, _by_round(measured[0], peer)) for peer in measured[1:]],
+        [(_names(*pair), _by_round(*pair)) for pair in _compared(plan, measured)],
+        ".3f" if plan.baseline else ".2f",
     )
 
 
 def ratio_rows(
-    title: str, subject: str, series: Sequence[tuple[str, Sequence[float | None]]]
+    title: str, series: Sequence[tuple[str, Sequence[float | None]]], form: str = ".2f"
 ) -> list[str]:
-    """For each peer the median of the ratios, their spread, how many, and each of them."""
+    """For each two the median of the ratios, their spread, how many, and each of them."""
     rows = [title]
-    for peer, values in series:
+    for names, values in series:
         found = spread([value for value in values if value is not None])
         if found is not None:
             rows.append(
-                f"  {subject} / {peer:<13} {in_words(found)}  {found.count} rounds: "
-                f"{in_rounds(values)}"
+                f"  {names:<20} {in_words(found, form)}  {found.count} rounds: "
+                f"{in_rounds(values, form)}"
             )
     return rows if len(rows) > 1 else []
+
+
+def _compared(plan: Plan, measured: Sequence[Measured]) -> list[tuple[Measured, Measured]]:
+    """Whose cost is divided by whose, for each but the first."""
+    first, *others = measured
+    return [(one, first) if plan.baseline else (first, one) for one in others]
+
+
+def _names(one: Measured, other: Measured) -> str:
+    return f"{one.title} / {other.title}"
 
 
 def _by_round(one: Measured, peer: Measured) -> list[float | None]:

@@ -7,12 +7,8 @@ an HTTP/1.0 request without ``Host``: only servers that answer whoever comes can
 from __future__ import annotations
 
 import re
-import subprocess
-import time
 
-from perf.ab import children_ns
-from perf.cpu import read_clock, used_between
-from perf.load import SETTLE_SECONDS
+from perf.programs import Told, drive
 from perf.values import Load, Sample
 
 _REAL = re.compile(
@@ -26,27 +22,7 @@ def run(load: Load) -> Sample:
     Raises:
         FileNotFoundError: openssl is not installed.
     """
-    server, origin = read_clock(load.server_pids), read_clock(load.origin_pids)
-    client, wall = children_ns(), time.perf_counter_ns()
-    done = subprocess.run(arguments(load), capture_output=True, text=True, check=False)
-    wall = time.perf_counter_ns() - wall
-    time.sleep(SETTLE_SECONDS)
-    client = children_ns() - client
-    server_end, origin_end = read_clock(load.server_pids), read_clock(load.origin_pids)
-    operations, errors, first = read_counts(done.stdout + done.stderr, load)
-    if done.returncode:
-        errors, first = errors + 1, done.stderr.strip()[-200:]
-    return Sample(
-        operations=operations,
-        errors=errors,
-        first_error=first,
-        wall_ns=wall,
-        server_cpu_ns=used_between(server, server_end),
-        origin_cpu_ns=used_between(origin, origin_end),
-        client_cpu_ns=client,
-        p50_ns=0,
-        p99_ns=0,
-    )
+    return drive(load, arguments(load), lambda out, err: Told(*read_counts(out + err, load)))
 
 
 def arguments(load: Load) -> list[str]:

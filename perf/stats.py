@@ -49,9 +49,9 @@ def by_round(ours: Sequence[float | None], theirs: Sequence[float | None]) -> li
     ]
 
 
-def in_words(ratio: Spread) -> str:
+def in_words(ratio: Spread, form: str = ".2f") -> str:
     """``1.02 (0.99..1.05)``, in columns."""
-    return f"{ratio.median:6.2f}  ({ratio.low:.2f}..{ratio.high:.2f})"
+    return f"{ratio.median:6{form}}  ({ratio.low:{form}}..{ratio.high:{form}})"
 
 
 def in_rounds(figures: Sequence[float | None], form: str = ".2f") -> str:

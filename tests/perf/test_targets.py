@@ -62,7 +62,7 @@ def test_the_targets_name_runs_and_peers_that_exist() -> None:
     for name in RUNS:
         said = parser().parse_args(command(name, options))
         assert (2, 0.5) == (said.rounds, said.seconds)
-    assert {aim.run for aim in AIMS} | {"scale"} == set(RUNS)
+    assert {aim.run for aim in AIMS} | {"scale", "verifiers"} == set(RUNS)
     assert {aim.against for aim in AIMS} == {"", "nginx", "haproxy", "caddy"}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import perf_samples
 import pytest
 
 from perf import bulk, cli, report
@@ -29,20 +30,8 @@ from perf.units import OPERATIONS, unit_of
 from perf.values import Load, Sample
 
 SIZE = 700_001
-LOAD = Load(
-    workload="download",
-    address=("127.0.0.1", 1),
-    name="localhost",
-    tls="1.3",
-    group="X25519",
-    client_pem="",
-    connections=2,
-    seconds=0.05,
-    warm_seconds=0.0,
-    path="/bulk",
-    cookie="",
-    body=b"ok\n",
-    size=SIZE,
+LOAD = dataclasses.replace(
+    perf_samples.LOAD, workload="download", connections=2, seconds=0.05, path="/bulk", size=SIZE
 )
 
 needs_nginx = pytest.mark.usefixtures("nginx")

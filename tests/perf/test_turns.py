@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+from perf_samples import LOAD
 
 from perf import cli
 from perf.catalogue import EDGE, PEERS, TEMPLATES, Kind, Setting
@@ -27,11 +28,9 @@ from perf.progress import Progress
 from perf.proofs import NotComparable, log_lines
 from perf.rounds import Measured, start
 from perf.turns import contexts_in_turn, requests_in_turn, targets_in_turn
-from perf.values import Load, Workload
+from perf.values import Workload
 
 NGINX = PEERS["nginx"]
-LOAD = Load("handshakes", ("127.0.0.1", 1), "localhost", "1.3", "X25519", "", 4, 0.1, 0.0,
-            "/perf", "", b"ok\n")  # fmt: skip
 needs_nginx = pytest.mark.usefixtures("nginx")
 
 
