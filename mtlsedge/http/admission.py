@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
@@ -20,6 +22,7 @@ from mtlsedge.policy.question import Decision
 from mtlsedge.target import Target
 
 _log = Logger()
+_NOTHING: Mapping[str, Verdict] = MappingProxyType({})
 
 _SESSION = 3 * 1024  # bytes: a token, once as it is and once as a header
 
@@ -44,7 +47,6 @@ def ask_verifiers(
         # What was decided rests on them.
         verdicts.clear()
         caller.decisions.clear()
-        caller.passages.clear()
     waiting: list[Deferred[None]] = []
     for spec in application.verifiers:
         if spec not in verdicts:
@@ -57,7 +59,7 @@ def ask_verifiers(
 
 
 def _keep(verdicts: Verdicts, spec: str, caller: Caller, verdict: Verdict) -> None:
-    verdicts.keep(spec, verdict, caller.front.now())
+    verdicts.keep(spec, verdict, caller.front.now(), late=True)
 
 
 def in_any_case(waiting: Deferred[Any]) -> Deferred[Any]:
@@ -87,10 +89,21 @@ def let_through(
             )
     upgrade = upgrade_for_origin(head, caller.site.host.upgrades)
     now = caller.front.now()
-    passage = Passage(head, target, decision, session, good_cookies, upgrade, now)
+    heard = heeded(decision.application, caller, target.host)
+    passage = Passage(head, target, decision, session, good_cookies, upgrade, heard, now)
     if head.raw:
         keep(caller, head.raw, passage)
     return passage
+
+
+def heeded(
+    application: CompiledApplication | None, caller: Caller, host: str
+) -> Mapping[str, Verdict]:
+    """What those verifiers said whose attributes an origin is to hear."""
+    if application is None or not application.heeded:
+        return _NOTHING
+    verdicts = caller.verdicts.get(host, _NOTHING)
+    return {spec: verdicts[spec] for spec in sorted(application.heeded) if spec in verdicts}
 
 
 def open_session(

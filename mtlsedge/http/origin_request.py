@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 
 from mtlsedge.http.access import AccessSession
 from mtlsedge.http.fields import tokens
@@ -47,12 +47,12 @@ def render_request(
     session: AccessSession | None,
     good_cookies: list[str],
     upgrade: bytes,
-    heeded: Set[str] = frozenset(),
+    heard: Mapping[str, Verdict],
 ) -> tuple[bytes, bytes]:
     """The request head as bytes, before the value of ``X-Request-Id`` and behind it.
 
-    Our own fields come last, after all that the client said. ``heeded`` are the verifiers, of
-    those that rules name, whose attributes the origin is to hear.
+    Our own fields come last, after all that the client said. ``heard`` is what the verifiers
+    said that rules name, of whose attributes the origin is to hear.
     """
     path = target.request_path
     line = f"{head.method} {path.path}{path.query} HTTP/1.1\r\nHost: "
@@ -64,16 +64,14 @@ def render_request(
     parts.append(_framing(head, upgrade))
     parts.append(caller.forwarded(target.host))
     if caller.site.host.forward_attributes:
-        parts.append(_attributes(caller, target.host, heeded))
+        parts.append(_attributes(caller, heard))
     parts.append(b"X-Request-Id: ")
     assertion = session.assertion if session is not None else b""
     return b"".join(parts), b"\r\n%b\r\n" % assertion
 
 
-def _attributes(caller: Caller, host: str, heeded: Set[str]) -> bytes:
-    verdicts: Mapping[str, Verdict] = caller.verdicts.get(host) or {}
-    said = [verdicts[spec] for spec in sorted(heeded) if spec in verdicts]
-    found = [verdict.attributes for verdict in said if verdict.accepted]
+def _attributes(caller: Caller, heard: Mapping[str, Verdict]) -> bytes:
+    found = [verdict.attributes for verdict in heard.values() if verdict.accepted]
     return attribute_lines(
         [caller.identity.attributes, *found], caller.site.host.forward_attributes
     )

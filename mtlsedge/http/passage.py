@@ -12,19 +12,25 @@ governs that path: nothing else of a decision looks at it (``ruling.decide``).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from re import Match
+from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from mtlsedge.errors import BadTarget
 from mtlsedge.http.access import AccessSession
 from mtlsedge.http.messages import RequestHead
 from mtlsedge.http.origin_request import render_request
-from mtlsedge.http.site import Caller
+from mtlsedge.http.site import Caller, Verdicts, remember
 from mtlsedge.http.wellknown import PREFIX
+from mtlsedge.identity import Verdict
 from mtlsedge.ops.accesslog import asked_fragment, judged_fragment, noted_fragment
+from mtlsedge.policy.application import CompiledApplication
 from mtlsedge.policy.question import AmbiguousPath, Decision
 from mtlsedge.target import RequestPath, Target, read_path
 
-_NOBODY: frozenset[str] = frozenset()
+_Words = tuple[tuple[Callable[[], Any], Verdict], ...]
 _FRESH = 60.0  # seconds
 _LONGEST = 2048  # bytes of a request that is remembered
 
@@ -39,6 +45,11 @@ class Passage:
         since, until: the wall clock's time for which all of this holds.
         set_cookie: the header line that hands the caller its token, where it has not got it yet.
         asked_log, judged_log: a log line's words on target and decision.
+        heard: what verifiers that rules name said, for the attributes that go on to the origin.
+        lasting: how to recall what verifiers said that holds for a while, and what that was.
+            Each connection hears it once before it takes the passage.
+        anew: how to ask those whose word was for this request alone, and what that was. The
+            passage is taken if each of them, asked for that request, at once says the same.
     """
 
     __slots__ = (
@@ -46,11 +57,14 @@ class Passage:
         "_before_id",
         "_behind_id",
         "_said_until",
+        "anew",
         "asked_log",
         "decision",
         "good_cookies",
         "head",
+        "heard",
         "judged_log",
+        "lasting",
         "session",
         "set_cookie",
         "since",
@@ -67,6 +81,7 @@ class Passage:
         session: AccessSession | None,
         good_cookies: list[str],
         upgrade: bytes,
+        heard: Mapping[str, Verdict],
         now: float,
     ) -> None:
         self.head = head
@@ -75,6 +90,9 @@ class Passage:
         self.session = session
         self.good_cookies = good_cookies
         self.upgrade = upgrade
+        self.heard = heard
+        self.lasting: _Words = ()
+        self.anew: _Words = ()
         self.asked_log = asked_fragment(target.host, target.method, target.request_path.path)
         application = decision.application.name if decision.application is not None else ""
         self.judged_log = judged_fragment(
@@ -111,6 +129,7 @@ class Passage:
         other.session = self.session
         other.good_cookies = self.good_cookies
         other.upgrade = self.upgrade
+        other.heard, other.lasting, other.anew = self.heard, self.lasting, self.anew
         other.asked_log = asked_fragment(earlier.host, earlier.method, path.path)
         other.judged_log = self.judged_log
         other.since, other.until = self.since, self.until
@@ -127,7 +146,8 @@ class Passage:
     def weight(self) -> int:
         """About how many bytes it takes to remember it."""
         head = self.head
-        return 4096 + 100 * len(head.headers) + 6 * len(head.raw)
+        words = len(self.lasting) + len(self.anew)
+        return 4096 + 100 * len(head.headers) + 6 * len(head.raw) + 1024 * words
 
     def request(self, caller: Caller, authority: bytes, request_id: str) -> bytes:
         """The head for an origin whose own name is ``authority``."""
@@ -135,7 +155,6 @@ class Passage:
             host = authority
             if caller.site.host.preserve_host:
                 host = self.head.host or self.target.host.encode("ascii")
-            application = self.decision.application
             self._before_id, self._behind_id = render_request(
                 self.head,
                 self.target,
@@ -144,7 +163,7 @@ class Passage:
                 session=self.session,
                 good_cookies=self.good_cookies,
                 upgrade=self.upgrade,
-                heeded=_NOBODY if application is None else application.heeded,
+                heard=self.heard,
             )
             self._authority = authority
         return b"%b%b%b" % (self._before_id, request_id.encode("ascii"), self._behind_id)
@@ -164,7 +183,12 @@ def recall(caller: Caller, request: bytes, now: float) -> Passage | None:
     passage = caller.passages.get(request)
     if passage is None:
         return None
-    if passage.holds(now) and (not passage.good_cookies or _same_cookies(passage, caller)):
+    if (
+        passage.holds(now)
+        and (not passage.good_cookies or _same_cookies(passage, caller))
+        and (not passage.lasting or _is_told(passage, caller, now))
+        and (not passage.anew or _same_words(passage, caller))
+    ):
         return passage
     caller.passages.clear()
     return None
@@ -226,24 +250,79 @@ def _same_cookies(passage: Passage, caller: Caller) -> bool:
     )
 
 
+def _is_told(passage: Passage, caller: Caller, now: float) -> bool:
+    """Whether this connection was told what the passage rests on, or is so now by memory alone."""
+    if now < caller.confirmed.get(passage, 0.0):
+        return True
+    until = passage.until
+    for recall_word, said in passage.lasting:
+        says = recall_word()
+        if says is None or not _alike(says, said):
+            return False
+        until = min(until, now + says.cache_for)
+    remember(caller.confirmed, passage, until)
+    return True
+
+
+def _alike(says: Verdict, said: Verdict) -> bool:
+    return says.accepted is said.accepted and says.attributes == said.attributes
+
+
+def _same_words(passage: Passage, caller: Caller) -> bool:
+    """Ask for this request those verifiers whose word was for another one alone.
+
+    One that does not say the same, or not at once, is asked again with all others, and this
+    connection remembers nothing more that rests on such a one: it would ask twice each time.
+    """
+    for ask, said in passage.anew:
+        says = ask()
+        if says is said:
+            continue
+        if isinstance(says, Deferred):
+            says.addErrback(lambda _: None)
+            says.cancel()
+        elif _alike(says, said):
+            continue
+        caller.fickle = True
+        return False
+    return True
+
+
 def keep(caller: Caller, request: bytes, passage: Passage) -> None:
     """Keep a passage for the next such request; not one that took a service token."""
     if len(request) > _LONGEST or passage.head.client_id:
         return
     application = passage.decision.application
     if application is not None and application.verifiers:
-        caller.withdraw()
         verdicts = caller.verdicts.get(passage.target.host)
-        if verdicts is not None:
-            if verdicts.until <= passage.since:
-                return  # they hold for this request alone
-            passage.until = min(passage.until, verdicts.until)
+        if verdicts is None and caller.identity.verified:
+            return  # nobody was asked, or what they said is forgotten
+        if verdicts is not None and not _may_rest_on(passage, verdicts, application, caller):
+            return
     caller.let_through(request, passage, passage.weight)
     if _is_pattern(passage):
         head = passage.head
         fields = len(head.method) + 1 + len(head.target)
         pattern = (head.method.encode("ascii"), request[fields:])
         caller.let_through(pattern, passage, len(request))
+
+
+def _may_rest_on(
+    passage: Passage, verdicts: Verdicts, application: CompiledApplication, caller: Caller
+) -> bool:
+    """Bound a passage by what verifiers said; False if what they said cannot be had again."""
+    judge, chain, host = caller.site.judge, caller.identity.chain, passage.target.host
+    if judge is None or chain is None or any(s not in verdicts for s in application.verifiers):
+        return False
+    brief = any(verdicts[spec].cache_for <= 0.0 for spec in application.verifiers)
+    if brief and (verdicts.late or caller.fickle):
+        return False
+    asking = [(judge.inquiry(spec, chain, host), verdicts[spec]) for spec in application.verifiers]
+    passage.lasting = tuple((each.recall, said) for each, said in asking if said.cache_for > 0.0)
+    passage.anew = tuple((each.ask, said) for each, said in asking if said.cache_for <= 0.0)
+    passage.until = min(passage.until, verdicts.lasting)
+    remember(caller.confirmed, passage, passage.until)
+    return True
 
 
 def _is_pattern(passage: Passage) -> bool:

@@ -38,6 +38,9 @@ class Judge(Protocol):
     def judge(self, spec: str, peer: PeerChain, server_name: str) -> Any:
         """A ``Verdict``, or a Deferred of one that never fails."""
 
+    def inquiry(self, spec: str, peer: PeerChain, server_name: str) -> Any:
+        """The same for a chain that verified, made ready: an ``asking.Inquiry``."""
+
     def still_good(self, identity: Identity, now: float) -> Identity | None:
         """What a verified identity is by now; None if it is the same."""
 
@@ -203,24 +206,35 @@ def remember(memory: dict[K, V], key: K, value: V) -> V:
 class Verdicts(dict[str, Verdict]):
     """What verifiers that rules name said of one connection, by their strings.
 
-    They are good from ``since`` to ``until``, by the wall clock; then all are asked again.
+    They are good from ``since`` to ``until``, by the wall clock; then all are asked again. Those
+    that have a time of their own are good until ``lasting``. ``late``: one that has none was not
+    there at once.
     """
 
-    __slots__ = ("since", "until")
+    __slots__ = ("lasting", "late", "since", "until")
 
     def __init__(self) -> None:
-        self.since, self.until = -inf, inf
+        self._begin()
 
-    def keep(self, spec: str, verdict: Verdict, now: float) -> None:
+    def _begin(self) -> None:
+        self.since, self.until = -inf, inf
+        self.lasting, self.late = inf, False
+
+    def keep(self, spec: str, verdict: Verdict, now: float, *, late: bool = False) -> None:
         """Keep a verdict that was given now."""
         self[spec] = verdict
+        until = now + verdict.cache_for
         self.since = max(self.since, now)
-        self.until = min(self.until, now + verdict.cache_for)
+        self.until = min(self.until, until)
+        if verdict.cache_for > 0.0:
+            self.lasting = min(self.lasting, until)
+        elif late:
+            self.late = True
 
     def clear(self) -> None:
         """Ask all of them again."""
         super().clear()
-        self.since, self.until = -inf, inf
+        self._begin()
 
 
 @dataclass(slots=True)
@@ -236,8 +250,10 @@ class Caller:
         sessions: the latest, shared with all connections of its.
         routes: by method, target and Host, of the latest requests.
         decisions: by application, server name, method and service token's name.
-        passages: of its latest requests that were let through, shared like these, unless they
-            rest on verdicts that this connection alone was given.
+        passages: of its latest requests that were let through, shared like these.
+        confirmed: passages that rest on what this connection was told, and until when.
+        fickle: a verifier whose word is for one request said something else for the next: its
+            rulings are made anew each time.
     """
 
     site: Site
@@ -257,7 +273,8 @@ class Caller:
     routes: dict[tuple[str, bytes, bytes | None], Route] = field(default_factory=dict)
     decisions: dict[_Asked, Decision] = field(default_factory=dict)
     passages: Passages = field(default_factory=passages)
-    _withdrawn: bool = False
+    confirmed: dict[Passage, float] = field(default_factory=dict)
+    fickle: bool = False
     _policy_of: str = ""
     _forwarded: bytes = b""
     _forwarded_for: str = ""
@@ -268,18 +285,13 @@ class Caller:
         if growth:
             self.front.acquaintances.charge(growth)
 
-    def withdraw(self) -> None:
-        """Share nothing more: what is decided rests on verdicts that this connection was given."""
-        if not self._withdrawn:
-            self._withdrawn = True
-            self.passages = passages(shared=False)
-
     def forget(self) -> None:
         """Something changed: let the next request be judged as if it were the first."""
         self.verdicts.clear()
         self.sessions.clear()
         self.decisions.clear()
         self.passages.clear()
+        self.confirmed.clear()
 
     def policy_for(self, name: str) -> HostPolicy:
         """The policy of a canonical server name."""

@@ -48,7 +48,7 @@ def checked(name: str, answer: object) -> Verdict | Trouble:
     """A verdict that is one; a rejecting one names its verifier."""
     if type(answer) is not Verdict or not isinstance(answer.accepted, bool):
         return Trouble(f"answered {type(answer).__name__}, which is no verdict")
-    if not isinstance(answer.cache_for, float | int) or not isfinite(answer.cache_for):
+    if not isinstance(answer.cache_for, (float, int)) or not isfinite(answer.cache_for):
         return Trouble("answered a verdict whose cache_for is no number of seconds")
     if not answer.accepted:
         return _rejection(name, answer)

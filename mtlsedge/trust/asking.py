@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -45,6 +46,22 @@ class _Kept:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """One question to one verifier, made ready.
+
+    ``ask`` is as `VerifierDesk.ask`; ``recall`` asks nobody, and is None where what was said
+    holds no more.
+    """
+
+    ask: Callable[[], Verdict | Deferred[Verdict]]
+    recall: Callable[[], Verdict | None]
+
+
+def _key(peer: PeerChain, host: str) -> _Key:
+    return (host, *[each.fingerprint_sha256 for each in peer.verified or (peer.leaf,)])
+
+
 class VerifierDesk:
     """Where one verifier is asked.
 
@@ -70,6 +87,7 @@ class VerifierDesk:
         self.clock = clock
         self._now = now
         self._memory: BoundedCache[_Key, _Kept] = BoundedCache(_REMEMBERED)
+        self._remembers = False  # anything at all, so far
         self._open: dict[_Key, _Question] = {}
         self._queue: OrderedDict[_Question, None] = OrderedDict()
         self._thinking = 0
@@ -84,15 +102,27 @@ class VerifierDesk:
         verdict is what is left of its time. ``timeout`` is in seconds, 0 for ever, and holds
         where the terms name none.
         """
-        key = (host, *[each.fingerprint_sha256 for each in peer.verified or (peer.leaf,)])
-        kept = self._recall(key)
-        if kept is not None:
-            return kept
+        return self._put(_key(peer, host), peer, host, timeout)
+
+    def inquiry(self, peer: PeerChain, host: str, timeout: float) -> Inquiry:
+        """`ask` for those who will ask the same for each of many requests."""
+        key = _key(peer, host)
+        return Inquiry(partial(self._put, key, peer, host, timeout), partial(self._recall, key))
+
+    def _put(
+        self, key: _Key, peer: PeerChain, host: str, timeout: float
+    ) -> Verdict | Deferred[Verdict]:
+        if self._remembers:
+            kept = self._recall(key)
+            if kept is not None:
+                return kept
         question = self._open.get(key)
         if question is not None:
             return question.wait()
         if self._thinking < self.terms.concurrency:
             answer = self._call(peer, host)
+            if type(answer) is Verdict and answer.cache_for <= 0.0:
+                return answer
             if not isinstance(answer, Deferred):
                 return self._concluded(key, peer, answer)
             self._thinking += 1
@@ -143,6 +173,8 @@ class VerifierDesk:
     def _call(self, peer: PeerChain, host: str) -> Verdict | Trouble | Deferred[object]:
         try:
             answer = self.verifier.verify(peer, host)
+            if type(answer) is Verdict:
+                return checked(self.name, answer)
             return as_deferred(answer) if comes_later(answer) else checked(self.name, answer)
         except KeyboardInterrupt:
             raise
@@ -167,6 +199,7 @@ class VerifierDesk:
             until = min(now + min(verdict.cache_for, LONGEST_KEPT), peer.leaf.not_after)
             if until > now:
                 self._memory.put(key, _Kept(verdict, until))
+                self._remembers = True
         return verdict
 
     def _judged(self, result: Verdict | Trouble) -> Verdict:

@@ -15,19 +15,19 @@ from mtlsedge.errors import BadCertificate, BadVerifier
 from mtlsedge.identity import ANONYMOUS, Certificate, Identity, PeerChain, Reason, Verdict
 from mtlsedge.interfaces import IVerifier
 from mtlsedge.model import ClientCA
-from mtlsedge.trust.asking import VerifierDesk
+from mtlsedge.trust.asking import Inquiry, VerifierDesk
 from mtlsedge.trust.authorities import shared_authority
 from mtlsedge.trust.caches import LARGEST_CACHED, BoundedCache
 from mtlsedge.trust.certificates import read_certificate
 from mtlsedge.trust.chains import MOST_SENT, Attempt, ChainBuilder
 from mtlsedge.trust.crl_health import CrlHealth
-from mtlsedge.trust.jury import Jury
+from mtlsedge.trust.jury import Heard, Jury
 from mtlsedge.trust.lifetime import Lifetimes, refused
 from mtlsedge.trust.ocsp_chains import NO_DESKS, Statuses, statuses_of
 from mtlsedge.trust.ocsp_status import StatusDesk
 from mtlsedge.trust.outcomes import Built, Failed, Path, accepted
 from mtlsedge.trust.revocation import RevocationLists
-from mtlsedge.trust.testimony import Juries, Spoken, Testimony, learned
+from mtlsedge.trust.testimony import Juries, Spoken, Testimony, Vouched, learned
 
 _VOUCHED = 512  # identities that verifiers vouched for
 _Vouched = tuple[object, ...]
@@ -72,7 +72,7 @@ class ClientTrust:
         self._juries = Juries(juries, clock, now, timeout)
         self._statuses = statuses_of(cas, ocsp, self.lists, clock, now)
         self._verifies = self._juries.any
-        self._interviews = self._verifies or self._statuses is not None
+        self._words = Vouched(_VOUCHED, now)
         self._vouched: BoundedCache[_Vouched, Identity] = BoundedCache(_VOUCHED)
         self._builder = ChainBuilder(tuple(self._authorities.values()), now)
         self._lifetimes = Lifetimes(self._authorities, self._builder, self._statuses)
@@ -140,10 +140,8 @@ class ClientTrust:
         if leaf is None:
             return ANONYMOUS
         built = self._builder.known(leaf, sent)
-        if built is not None and not self._interviews and self._open(built) is built.paths:
-            return built.identity  # it came before, and nothing has a word against it
-        if built is not None and self._is_cleared(built):
-            return built.identity
+        if built is not None and (known := self._cleared(built, server_name)) is not None:
+            return known
         try:
             peer = _read_peer(leaf, sent)
         except BadCertificate as error:
@@ -153,7 +151,7 @@ class ClientTrust:
             return refused(peer, paths)
         if not self._must_ask(paths):
             return accepted(peer, paths)
-        return _at_once(Deferred.fromCoroutine(self._interview(peer, paths, server_name)))
+        return _at_once(Deferred.fromCoroutine(self._interview(built, peer, paths, server_name)))
 
     def judge(self, spec: str, peer: PeerChain, server_name: str) -> Verdict | Deferred[Verdict]:
         """One verifier's verdict on a verified chain, for a rule that names it.
@@ -167,6 +165,14 @@ class ClientTrust:
         except BadVerifier as error:
             return Verdict(False, str(error))
         return desk.ask(peer, server_name, self._timeout)
+
+    def inquiry(self, spec: str, peer: PeerChain, server_name: str) -> Inquiry:
+        """`judge` for those who will ask the same for each of many requests.
+
+        Raises:
+            BadVerifier: the string names none.
+        """
+        return self._desk(spec).inquiry(peer, server_name, self._timeout)
 
     # -- while it stays --------------------------------------------------------------------
 
@@ -280,12 +286,16 @@ class ClientTrust:
             return built.paths
         return tuple(open_paths) or closed
 
-    def _is_cleared(self, built: Built) -> bool:
-        """Whether only responders have a say besides, and have said that all is well."""
+    def _cleared(self, built: Built, server_name: str) -> Identity | None:
+        """Who that is, where it came before and everybody's word on it still holds."""
+        if self._open(built) is not built.paths:
+            return None
         statuses = self._statuses
-        if statuses is None or self._verifies or self._open(built) is not built.paths:
-            return False
-        return statuses.look(built.paths) is built.paths
+        if self._verifies:
+            return self._words.recall(built, server_name) if statuses is None else None
+        if statuses is not None and statuses.look(built.paths) is not built.paths:
+            return None
+        return built.identity
 
     def _must_ask(self, paths: tuple[Path, ...]) -> bool:
         if self._statuses is not None and self._statuses.concern(paths):
@@ -293,7 +303,7 @@ class ClientTrust:
         return self._juries.concern(paths)
 
     async def _interview(
-        self, peer: PeerChain, paths: tuple[Path, ...], server_name: str
+        self, built: Built | None, peer: PeerChain, paths: tuple[Path, ...], server_name: str
     ) -> Identity:
         """Hear the verifiers of each client CA; those of which all accept are the identity's.
 
@@ -304,11 +314,13 @@ class ClientTrust:
             if isinstance(told, Failed):
                 return refused(peer, told)
             paths = told
+        heard: list[Heard] = []
         spoken: dict[str, Spoken] = {}
         accepting: list[Path] = []
         objection: str | None = None
         for path in paths:
             said = await self._juries.hear(peer, path, server_name)
+            heard.append(said[1])
             if said[1].objection is None:
                 accepting.append(path)
                 spoken[path.client_ca] = said
@@ -319,7 +331,10 @@ class ClientTrust:
             return refused(peer, failed)
         identity = self._vouched_for(peer, tuple(accepting), spoken, server_name)
         # They took their time, in which lists may have changed, and certificates ended.
-        return self._lifetimes.still_good(identity, self._now()) or identity
+        changed = self._lifetimes.still_good(identity, self._now())
+        if changed is None and built is not None and paths is built.paths:
+            self._words.keep(built, server_name, identity, heard)
+        return changed or identity
 
     def _vouched_for(
         self, peer: PeerChain, paths: tuple[Path, ...], spoken: dict[str, Spoken], host: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
 from types import MappingProxyType
 from weakref import ref
@@ -20,9 +20,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtlsedge.identity import NO_ATTRIBUTES, Identity, PeerChain, Reason
+from mtlsedge.trust.asking import LONGEST_KEPT
+from mtlsedge.trust.caches import BoundedCache
 from mtlsedge.trust.jury import Heard, Jury
 from mtlsedge.trust.lifetime import refused
-from mtlsedge.trust.outcomes import Failed, Path
+from mtlsedge.trust.outcomes import Built, Failed, Path
 
 _log = Logger()
 
@@ -179,6 +181,41 @@ class Juries:
         testimony.asking = False
         self._asking -= 1
         self._go_on()
+
+
+@dataclass(frozen=True, slots=True)
+class _Vouched:
+    built: Built
+    identity: Identity
+    since: float
+    until: float
+
+
+class Vouched:
+    """Whom verifiers vouched for, for as long as each verdict says that it holds.
+
+    Until then every verifier would say the same from memory, so nobody needs to be asked.
+    """
+
+    def __init__(self, most: int, now: Callable[[], float]) -> None:
+        self._known: BoundedCache[tuple[int, str], _Vouched] = BoundedCache(most)
+        self._now = now
+
+    def recall(self, built: Built, host: str) -> Identity | None:
+        """Who that is; None where verifiers are to be heard."""
+        known = self._known.get((id(built), host))
+        if known is None or known.built is not built:
+            return None
+        return known.identity if known.since <= self._now() < known.until else None
+
+    def keep(self, built: Built, host: str, identity: Identity, heard: Sequence[Heard]) -> None:
+        """Remember who that is, if everything that was said holds for a while."""
+        lasts = [verdict.cache_for for each in heard for verdict, _ in each.said]
+        if not identity.verified or not lasts or min(lasts) <= 0.0:
+            return
+        now = self._now()
+        until = now + min(*lasts, LONGEST_KEPT)
+        self._known.put((id(built), host), _Vouched(built, identity, now, until))
 
 
 def _rejected(identity: Identity, spoken: Sequence[Spoken]) -> Identity:

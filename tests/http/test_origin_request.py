@@ -35,6 +35,7 @@ def rendered(
             "session": None,
             "good_cookies": [],
             "upgrade": upgrade,
+            "heard": {},
             **more,
         },
     )

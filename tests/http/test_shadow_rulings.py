@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mtlsedge import model
+from mtlsedge.http.admission import heeded
 from mtlsedge.http.messages import RequestHead
 from mtlsedge.http.passage import Passage
 from mtlsedge.http.ruling import decide, find_route, proved_service_token
@@ -98,7 +99,8 @@ def test_the_origin_hears_the_attributes_of_verifiers_that_are_enforced(ring: Ke
         caller.verdicts[NAME][spec] = Verdict(True, attributes={spec: "yes"})
     route = find_route(HEAD, caller)
     decision = decide(route.target, route.application, caller, "")
-    passage = Passage(HEAD, route.target, decision, None, [], b"", 0.0)
+    heard = heeded(route.application, caller, NAME)
+    passage = Passage(HEAD, route.target, decision, None, [], b"", heard, 0.0)
     head = passage.request(caller, b"origin", "id").lower()
     edge.close()
     assert [True, False, False] == [

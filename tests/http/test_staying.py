@@ -12,6 +12,7 @@ from mtlsedge import model
 from mtlsedge.http.site import Front
 from mtlsedge.identity import Identity, Reason, Verdict
 from mtlsedge.session.keys import KeyRing
+from mtlsedge.trust.asking import Inquiry
 from support.memory import NAME, MemoryClient, MemoryEdge, holder
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: " + NAME.encode() + b"\r\n\r\n"
@@ -184,6 +185,7 @@ def test_what_began_while_a_verifier_was_thinking_is_judged_as_well(ring: KeyRin
     said: list[Any] = [yes, thinking]
     judge: Any = Judge()
     judge.judge = lambda spec, peer, server_name: said.pop(0)
+    judge.inquiry = lambda spec, peer, server_name: Inquiry(lambda: said.pop(0), lambda: None)
     apps = (only("/first", "verifier", "v"), only("/second", "client_ca", "a"))
     edge = guarded(ring, judge, apps)
     edge.origin.answer = lambda request: b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf"

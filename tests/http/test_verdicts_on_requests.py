@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from mtlsedge import model
 from mtlsedge.identity import Identity, PeerChain, Reason, Verdict
 from mtlsedge.names import NameTable
+from mtlsedge.trust.asking import Inquiry
 from mtlsedge.trust.certificates import read_certificate
 from support import certs
 
@@ -38,6 +39,9 @@ class Judge:
         self.asked.append(spec)
         self.answers.append(Deferred())
         return self.answers[-1]
+
+    def inquiry(self, spec: str, peer: PeerChain, server_name: str) -> Inquiry:
+        return Inquiry(lambda: self.judge(spec, peer, server_name), lambda: None)
 
 
 @pytest.fixture
