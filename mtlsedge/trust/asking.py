@@ -20,7 +20,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from mtlsedge.errors import EdgeError
-from mtlsedge.identity import PeerChain, Verdict
+from mtlsedge.identity import NO_ATTRIBUTES, PeerChain, Verdict
 from mtlsedge.interfaces import IVerifier
 from mtlsedge.trust.answers import Trouble, as_deferred, checked, comes_later, raised, refusal
 from mtlsedge.trust.caches import BoundedCache
@@ -62,6 +62,11 @@ def _key(peer: PeerChain, host: str) -> _Key:
     return (host, *[each.fingerprint_sha256 for each in peer.verified or (peer.leaf,)])
 
 
+def _is_fixed(verdict: Verdict) -> bool:
+    """Whether nobody can change it any more, so that it need not be checked again."""
+    return verdict.attributes is NO_ATTRIBUTES
+
+
 class VerifierDesk:
     """Where one verifier is asked.
 
@@ -88,6 +93,7 @@ class VerifierDesk:
         self._now = now
         self._memory: BoundedCache[_Key, _Kept] = BoundedCache(_REMEMBERED)
         self._remembers = False  # anything at all, so far
+        self._plain = Verdict(False)  # the last that was sound as it stood; at first nobody's
         self._open: dict[_Key, _Question] = {}
         self._queue: OrderedDict[_Question, None] = OrderedDict()
         self._thinking = 0
@@ -116,9 +122,10 @@ class VerifierDesk:
             kept = self._recall(key)
             if kept is not None:
                 return kept
-        question = self._open.get(key)
-        if question is not None:
-            return question.wait()
+        if self._open:
+            question = self._open.get(key)
+            if question is not None:
+                return question.wait()
         if self._thinking < self.terms.concurrency:
             answer = self._call(peer, host)
             if type(answer) is Verdict and answer.cache_for <= 0.0:
@@ -172,10 +179,15 @@ class VerifierDesk:
 
     def _call(self, peer: PeerChain, host: str) -> Verdict | Trouble | Deferred[object]:
         try:
-            answer = self.verifier.verify(peer, host)
-            if type(answer) is Verdict:
-                return checked(self.name, answer)
-            return as_deferred(answer) if comes_later(answer) else checked(self.name, answer)
+            answer: object = self.verifier.verify(peer, host)
+            if answer is self._plain:
+                return self._plain
+            if type(answer) is not Verdict and comes_later(answer):
+                return as_deferred(answer)
+            verdict = checked(self.name, answer)
+            if isinstance(verdict, Verdict) and verdict is answer and _is_fixed(verdict):
+                self._plain = verdict
+            return verdict
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # also the SystemExit of one that gives up on the process

@@ -283,3 +283,23 @@ def test_attributes_are_copied(clock: Clock) -> None:
     verdict = ask(clock, lambda: Verdict(True, attributes=kept))
     kept["team"] = "admins"
     assert {"team": "doors"} == dict(verdict.attributes)
+
+
+def test_a_verdict_that_changes_under_its_verifiers_hands_is_checked_again(clock: Clock) -> None:
+    """It was sound when it was said first."""
+    attributes: dict[str, Any] = {}
+    verdict = Verdict(True, attributes=attributes)
+    desk = VerifierDesk("odd", Verifier(lambda: verdict), clock, lambda: NOW)
+    first: Any = desk.ask(PEER, "a.example", TIMEOUT)
+    attributes["ward"] = 7
+    second: Any = desk.ask(PEER, "a.example", TIMEOUT)
+    assert [True, False] == [first.accepted, second.accepted]
+
+
+def test_a_verdict_that_is_always_the_same_is_the_answer_each_time(clock: Clock) -> None:
+    """Others come between, also nothing at all."""
+    plain = Verdict(True)
+    answers = [plain, plain, None, plain, NO, plain]
+    desk = VerifierDesk("odd", Verifier(lambda: answers.pop(0)), clock, lambda: NOW)
+    said: list[Any] = [desk.ask(PEER, "a.example", TIMEOUT) for _ in range(6)]
+    assert [True, True, False, True, False, True] == [each.accepted for each in said]
