@@ -117,11 +117,6 @@ class Cores:
     load: frozenset[int]
     origin: frozenset[int]
 
-    @property
-    def apart(self) -> bool:
-        """Whether the server shares its core with nobody that we started."""
-        return not self.server & (self.load | self.origin)
-
 
 def choose_cores(available: frozenset[int] | None = None, workers: int = 1) -> Cores:
     """Server on the last cores, one for each worker; load on the first, the origin on the next.

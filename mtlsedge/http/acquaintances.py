@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
-from math import inf
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from mtlsedge.http.access import AccessSession
@@ -39,17 +38,13 @@ class Memory(dict[K, V]):
 
     __slots__ = ("_charged", "_most", "_weight")
 
-    def __init__(self, most: int, *, shared: bool = True) -> None:
+    def __init__(self, most: int) -> None:
         super().__init__()
         self._most = most
-        self._weight = 0
-        self._charged = 0 if shared else inf
+        self._weight = self._charged = 0
 
     def keep(self, key: K, value: V, weight: int) -> int:
-        """Remember something of so many bytes; by how many the whole is larger than it ever was.
-
-        That is 0 for what ends with a connection, which is counted by nobody.
-        """
+        """Remember something of so many bytes; by how many the whole is larger than it ever was."""
         if key not in self:
             if len(self) >= self._most:
                 self.clear()
@@ -59,7 +54,7 @@ class Memory(dict[K, V]):
         if growth <= 0:
             return 0
         self._charged = self._weight
-        return int(growth)
+        return growth
 
     def clear(self) -> None:
         """Forget all; the room stays charged, as it may be taken again."""
@@ -79,12 +74,12 @@ def sessions() -> Sessions:
     return Memory(_SESSIONS)
 
 
-def passages(*, shared: bool = True) -> Passages:
+def passages() -> Passages:
     """An empty memory of requests that were let through a moment ago.
 
     They are found by all their bytes; and by their method and all that follows the target.
     """
-    return Memory(_PASSAGES, shared=shared)
+    return Memory(_PASSAGES)
 
 
 @dataclass(slots=True)

@@ -31,11 +31,6 @@ def test_what_was_charged_is_never_less_than_what_is_kept(kept: list[tuple[int, 
         assert most == charged
 
 
-def test_what_one_connection_remembers_for_itself_is_charged_to_nobody() -> None:
-    memory: Memory[str, str] = Memory(5, shared=False)
-    assert 0 == memory.keep("a", "b", 10_000)
-
-
 def test_a_generation_that_asks_for_very_different_things_is_a_smaller_one() -> None:
     """Who is remembered with much leaves less room for others."""
     known = Acquaintances(4)
