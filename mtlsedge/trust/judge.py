@@ -29,7 +29,7 @@ from mtlsedge.trust.outcomes import Built, Failed, Path, accepted
 from mtlsedge.trust.revocation import RevocationLists
 from mtlsedge.trust.testimony import Juries, Spoken, Testimony, Vouched, learned
 
-_VOUCHED = 512  # identities that verifiers vouched for
+_VOUCHED = 1024  # identities that verifiers vouched for
 _Vouched = tuple[object, ...]
 
 
@@ -291,7 +291,7 @@ class ClientTrust:
         if self._open(built) is not built.paths:
             return None
         statuses = self._statuses
-        if self._verifies:
+        if self._verifies and self._juries.concern(built.paths):
             return self._words.recall(built, server_name) if statuses is None else None
         if statuses is not None and statuses.look(built.paths) is not built.paths:
             return None

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from trust_pki import authority, p256
 from twisted.internet.task import Clock
 
 from mtlsedge import model
@@ -123,3 +124,18 @@ def test_nothing_is_kept_for_longer_than_a_day() -> None:
         scene.now += after
         scene.comes()
     assert 1 + 2 == one.asked
+
+
+def test_who_no_verifier_is_about_is_the_same_each_time() -> None:
+    """The host has another client CA, and that one has verifiers."""
+    other = authority("Other", key=p256(0)).pem
+    pem = certs.authority().certificate.public_bytes(Encoding.PEM)
+    cas = [model.ClientCA("a", other, ("h",), verifiers=("v",)), model.ClientCA("b", pem, ("h",))]
+    verifier: Any = Told(kept(60, accepted=False))
+    trust = ClientTrust(cas, lambda spec: verifier, Clock(), time.time, 5.0)
+    trust.settle(LEAF.der, (), "h")
+    first, again = (trust.settle(LEAF.der, (), "h") for _ in range(2))
+    assert first is again
+    assert isinstance(first, Identity)
+    assert (True, ("b",)) == (first.verified, first.client_cas)
+    assert 0 == verifier.asked
