@@ -4,7 +4,8 @@ Clients repeat themselves byte for byte, on one connection and from one to the n
 request led to, its repetition leads to as well, while nothing has changed that it rests on: it
 is the same caller's, whose certificate is looked at in each handshake and each second
 (``http.vigil``), under the same configuration; and time alone changes nothing before ``until``.
-Whoever changes anything sooner calls ``Caller.forget``.
+A caller that becomes another one, by its certificate, its attributes or the configuration, has
+other passages.
 
 So does a request for another path, with the same method and fields, if the same application
 governs that path: nothing else of a decision looks at it (``ruling.decide``).

@@ -285,14 +285,6 @@ class Caller:
         if growth:
             self.front.acquaintances.charge(growth)
 
-    def forget(self) -> None:
-        """Something changed: let the next request be judged as if it were the first."""
-        self.verdicts.clear()
-        self.sessions.clear()
-        self.decisions.clear()
-        self.passages.clear()
-        self.confirmed.clear()
-
     def policy_for(self, name: str) -> HostPolicy:
         """The policy of a canonical server name."""
         if self.policy is None or self._policy_of != name:

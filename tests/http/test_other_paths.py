@@ -128,17 +128,6 @@ def test_it_lasts_a_minute_from_the_decision(ring: KeyRing, decided: list[Any]) 
     edge.close()
 
 
-def test_what_is_forgotten_is_taken_over_by_no_other_path(
-    edge: MemoryEdge, decided: list[Any]
-) -> None:
-    """It is asked for anew."""
-    client = edge.connect(holder())
-    client.send(get("/1"))
-    client.caller.forget()
-    client.send(get("/2"))
-    assert 2 == len(decided)
-
-
 def test_another_client_takes_nothing_over(edge: MemoryEdge, decided: list[Any]) -> None:
     """Nor one whose certificate did not verify."""
     edge.connect(holder()).send(get("/1"))

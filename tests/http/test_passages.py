@@ -12,6 +12,7 @@ from http_bench import NAME, NOW, OK, Bench, Wire, get, statuses
 from mtlsedge import model
 from mtlsedge.http import passage as passages
 from mtlsedge.http.access import AccessTokens
+from mtlsedge.http.callers import meet
 from mtlsedge.http.site import Front
 from mtlsedge.identity import Identity, PeerChain, Reason
 from mtlsedge.names import NameTable
@@ -111,13 +112,18 @@ def test_a_token_is_replaced_in_time(ring: KeyRing) -> None:
     assert seen[0] != seen[3]
 
 
-def test_a_connection_can_be_told_to_forget(estate: Estate, decided: list[Any]) -> None:
-    """What has changed reaches the very next request."""
+def test_a_caller_that_becomes_another_takes_nothing_along(
+    estate: Estate, decided: list[Any]
+) -> None:
+    """Its certificate ends at fewer client CAs, say: the very next request is judged by that."""
     for _ in range(3):
         estate.ask()
-    before = len(decided)
-    estate.caller.forget()
-    estate.ask()
+    before, caller = len(decided), estate.caller
+    changed = replace(caller.identity, client_cas=("another",))
+    connection = estate.client.protocol
+    connection.go_over(meet(caller.front, caller.site, connection.transport, changed))
+    for _ in range(3):
+        estate.ask()
     assert before + 1 == len(decided)
 
 
