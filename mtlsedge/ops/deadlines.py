@@ -27,7 +27,7 @@ _NEVER = 1 << 62
 # What one turn of the reactor may spend on deadlines: thousands of clients that came together
 # and said nothing are late together, and those who did nothing wrong must not wait for all that.
 _BUDGET = 1024
-_COST_OF_EXPIRY = 64  # of a look that finds a deadline passed; of any other, 1
+_COST_OF_EXPIRY = 192  # of a look that finds a deadline passed; of any other, 1
 
 
 class Deadlines:
