@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from mtlsedge.http.messages import Headers, RequestHead, ResponseHead, render
+from mtlsedge.ops.lanes import Carrier
 
 
 @dataclass(slots=True)
@@ -35,10 +35,8 @@ def frame(head: ResponseHead, request: RequestHead, *, close: bool) -> Framed:
     return Framed(lines, chunked, close)
 
 
-class AnswerWriter:
+class AnswerWriter(Carrier):
     """The answers of one connection, as few writes as they can be; what a ``Downstream`` says."""
-
-    transport: Any
 
     def __init__(self) -> None:
         self._chunked = False  # the answer's body is
@@ -56,6 +54,7 @@ class AnswerWriter:
 
     def send_body(self, data: bytes) -> None:
         """More of the answer's body."""
+        self.carries(len(data))
         self._out.append(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def end(self, trailers: Headers) -> None:

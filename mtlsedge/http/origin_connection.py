@@ -22,6 +22,7 @@ from mtlsedge.http.fields import BadResponse
 from mtlsedge.http.messages import Headers, ResponseHead, render
 from mtlsedge.http.response_reader import ResponseReader
 from mtlsedge.ops.eager import send_eagerly
+from mtlsedge.ops.lanes import Carrier
 
 if TYPE_CHECKING:
     from mtlsedge.http.origins import Origin
@@ -69,7 +70,7 @@ _CLOSING_SECONDS = 10.0
 
 
 @implementer(IPushProducer, IHandshakeListener)
-class OriginConnection(protocol.Protocol):
+class OriginConnection(Carrier, protocol.Protocol):
     """A connection to one origin, asked by one exchange at a time."""
 
     transport: Any
@@ -115,6 +116,7 @@ class OriginConnection(protocol.Protocol):
 
     def send_body(self, data: bytes) -> None:
         """More of the request's body."""
+        self.carries(len(data))
         self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def end_body(self, trailers: Headers) -> None:
@@ -132,11 +134,14 @@ class OriginConnection(protocol.Protocol):
 
     def send_tunnelled(self, data: bytes) -> None:
         """Bytes of the new protocol."""
+        self.carries_some(len(data))
         self._write(data)
 
     def release(self) -> None:
         """The exchange is done: back to the pool, if another request may follow this one."""
         self._asker = None
+        if self._carried:
+            self.rests()
         if not (self._asked_in_full and self._answered):
             self.abandon()
         elif self._reusable and not (self._reader.spoiled or self._tunnelling or self._stuck):
@@ -220,6 +225,7 @@ class OriginConnection(protocol.Protocol):
             self._spoke_unasked()
             return
         if self._tunnelling:
+            self.carries_some(len(data))
             asker.origin_tunnelled(data)
             return
         self._heard = True
@@ -290,6 +296,7 @@ class OriginConnection(protocol.Protocol):
 
     def response_body(self, data: bytes) -> None:
         """Told on."""
+        self.carries(len(data))
         if self._asker is not None:
             self._asker.origin_body(data)
 

@@ -74,6 +74,7 @@ class HTTPConnection(AnswerWriter, Staying, protocol.Protocol):
             return
         if self._tunnelling and self._exchange is not None:
             self._set_deadline()
+            self.carries_some(len(data))
             self._exchange.client_tunnelled(data)
             return
         self._reader.take(data)
@@ -162,6 +163,7 @@ class HTTPConnection(AnswerWriter, Staying, protocol.Protocol):
     def request_body(self, data: bytes) -> None:
         """More of the body."""
         if self._exchange is not None:
+            self.carries(len(data))
             self._exchange.request_body(data)
 
     def request_complete(self, trailers: Headers) -> None:
@@ -243,11 +245,14 @@ class HTTPConnection(AnswerWriter, Staying, protocol.Protocol):
     def send_tunnelled(self, data: bytes) -> None:
         """Bytes of the new protocol."""
         self._set_deadline()
+        self.carries_some(len(data))
         self.transport.write(data)
 
     def finished(self, *, close: bool) -> None:
         """The exchange is over: the next, or the end."""
         self._exchange = None
+        if self._carried:
+            self.rests()
         if close or self._answer_closes or self._tunnelling or self._front.crowd.draining:
             self._close()
             return

@@ -27,30 +27,25 @@ def poll_plainly(reactor: Any) -> bool:
     if type(reactor) is not EPollReactor:
         return False
     loop: Any = reactor
-    loop.doIteration = partial(_poll, loop)
+    loop.slow_lane = None  # see `lanes.SlowLane`
+    loop.doIteration = partial(poll, loop, _MOST)
+    loop._disconnectSelectable = partial(disconnect, loop)
     return True
 
 
-def _read(reactor: Any, selectable: Any) -> None:
-    """The most usual event of all: there is something to read, if only the end."""
-    try:
-        lost = selectable.doRead()
-    except Exception as error:
-        _log.failure("reading from {what} failed", what=type(selectable).__name__)
-        lost = error
-    if lost:
-        reactor._disconnectSelectable(selectable, lost, True)
+def poll(reactor: Any, most: int, timeout: float | None) -> int:
+    """``EPollReactor.doPoll``, but for the context; errors are handled below it all the same.
 
-
-def _poll(reactor: Any, timeout: float | None) -> None:
-    """``EPollReactor.doPoll``, but for the context; errors are handled below it all the same."""
+    Waits so many seconds for at most so many events; how many there were.
+    """
     selectables = reactor._selectables
     try:
-        most = min(len(selectables), _MOST)
-        events = reactor._poller.poll(-1 if timeout is None else timeout, most)
+        events = reactor._poller.poll(
+            -1 if timeout is None else timeout, min(len(selectables), most)
+        )
     except OSError as error:
         if error.errno == EINTR:
-            return
+            return 0
         raise
     read_or_write = reactor._doReadOrWrite
     for descriptor, event in events:
@@ -64,3 +59,23 @@ def _poll(reactor: Any, timeout: float | None) -> None:
                 read_or_write(selectable, descriptor, event)
         except Exception:  # of a protocol that is told of its end, say
             _log.failure("an event of {what} failed", what=type(selectable).__name__)
+    return len(events)
+
+
+def disconnect(reactor: Any, selectable: Any, why: Any, is_read: bool) -> None:
+    """Tell a descriptor of its end, also one that went to another lane with its last event."""
+    home = getattr(selectable, "reactor", reactor)
+    if not hasattr(home, "slow_lane"):
+        home = reactor
+    EPollReactor._disconnectSelectable(home, selectable, why, is_read)
+
+
+def _read(reactor: Any, selectable: Any) -> None:
+    """The most usual event of all: there is something to read, if only the end."""
+    try:
+        lost = selectable.doRead()
+    except Exception as error:
+        _log.failure("reading from {what} failed", what=type(selectable).__name__)
+        lost = error
+    if lost:
+        reactor._disconnectSelectable(selectable, lost, True)
