@@ -12,6 +12,7 @@ from twisted.application import service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.protocol import Factory
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -183,6 +184,10 @@ class EdgeService(service.Service):
         on_signal(self._reactor, signal.SIGHUP, self.reload)
         on_signal(self._reactor, signal.SIGUSR1, self._reopen)
         on_ending(self._reactor, self.stop_now)
+        if self._notifier.watched:
+            watched = LoopingCall(self._notifier.alive)
+            watched.clock = self._reactor
+            watched.start(self._notifier.watched / 3)
         started = succeed(None) if self._crew is None else self._crew.start()
         # Behind the fork: no worker is to inherit a connection to where lists are.
         self._sources.follow(self._serving.configuration)

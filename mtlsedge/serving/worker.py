@@ -25,7 +25,7 @@ from mtlsedge.tls.port import TLSPort, open_port
 from mtlsedge.workers.forking import Work, fresh_reactor
 from mtlsedge.workers.hand import Hand
 from mtlsedge.workers.orders import Order, Orders
-from mtlsedge.workers.supervisor import DRAIN
+from mtlsedge.workers.supervisor import ALIVE, DRAIN
 
 _log = Logger()
 
@@ -132,6 +132,7 @@ class _Worker:
                 LISTEN: self._listen,
                 RELOAD: self._reload,
                 LISTS: self._replace_lists,
+                ALIVE: lambda order: None,
                 REOPEN: lambda order: self._serving.access_log.reopen(),
                 DRAIN: lambda order: self._drain(),
                 QUIT: lambda order: self._stop(0.0),

@@ -44,6 +44,7 @@ class Hand:
         pid: its process id; it stays ours for as long as ``status`` is None.
         served_since: seconds on the reactor's clock; None before it serves.
         status: the exit status, or the negative number of the signal that ended it.
+        silent: orders since it last answered one.
     """
 
     def __init__(self, number: int, work: Work, reactor: Any, overseer: Overseer) -> None:
@@ -55,6 +56,7 @@ class Hand:
         self.number = number
         self.served_since: float | None = None
         self.status: int | None = None
+        self.silent = 0
         self._reactor = reactor
         self._overseer = overseer
         self.pid, sock = fork_worker(work)
@@ -107,6 +109,7 @@ class Hand:
             self.served_since = self._reactor.seconds()
             self._overseer.ready(self)
         elif kind in ("done", "failed") and isinstance(number := message.get("number"), int):
+            self.silent = 0
             objection = str(message.get("why")) if kind == "failed" else None
             self._overseer.answered(self, number, objection)
 

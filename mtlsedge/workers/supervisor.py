@@ -5,7 +5,8 @@ sockets, which all of them share. The parent itself never gives up: it holds tho
 clients wait in them rather than being refused.
 
 A worker that does not carry out what all the others do (a reload, say) is replaced as well: a
-new one begins with what the parent has, and nobody serves by what is no longer in force.
+new one begins with what the parent has, and nobody serves by what is no longer in force. And so
+is one that hangs: clients wait for it, since it shares the listening sockets, and nobody else.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ _log = Logger()
 DRAIN = "drain"
 """The order to finish what is under way, and to end."""
 
+ALIVE = "alive"
+"""The order to say so."""
+
 _BEGINNING = 120.0  # seconds that a worker may take until it serves
+_LOOK = 5.0  # seconds between two orders to say that it is alive
+_SILENT = 6  # of them without an answer are the end: counted, so that a machine may be suspended
 
 
 class _Place:
@@ -93,6 +99,7 @@ class Supervisor:
         """Fork all workers. Fires when each place had one that served."""
         for place in self._places:
             self._fill(place)
+        self._reactor.callLater(_LOOK, self._look_after)
         return self._complete
 
     def tell(self, kind: str, files: Sequence[int] = (), **fields: Any) -> None:
@@ -243,6 +250,23 @@ class Supervisor:
             when=f"in {delay:g} s" if delay else "at once",
         )
         self._fill_later(place, delay)
+
+    def _look_after(self) -> None:
+        """Ask whether those that serve still turn; whoever has not answered for long is killed."""
+        if self._leave:
+            return
+        self._reactor.callLater(_LOOK, self._look_after)
+        for hand in [each for each in self._present() if each.served_since is not None]:
+            if hand.silent < _SILENT:
+                hand.silent += 1
+                hand.send({"type": ALIVE, "number": 0})
+            elif hand.status is None:
+                _log.error(
+                    "worker {number} (process {pid}) hangs and is killed",
+                    number=hand.number,
+                    pid=hand.pid,
+                )
+                hand.kill()
 
     def _replace(self, hand: Hand) -> None:
         """Put another in its place while it still finishes what it is doing."""

@@ -22,10 +22,26 @@ def test_the_manager_hears_every_state(tmp_path: Path, abstract: bool) -> None:
         notifier.ready()
         notifier.reloading()
         notifier.stopping()
-        heard = [manager.recv(100).decode() for _ in range(3)]
+        notifier.alive()
+        heard = [manager.recv(100).decode() for _ in range(4)]
     assert "READY=1" == heard[0]
     assert heard[1].startswith("RELOADING=1\nMONOTONIC_USEC=")
-    assert "STOPPING=1" == heard[2]
+    assert ["STOPPING=1", "WATCHDOG=1"] == heard[2:]
+
+
+def test_a_manager_that_watches_says_how_closely() -> None:
+    """In microseconds, to one process; to nobody, if that is another or the number is none."""
+    me = str(os.getpid())
+    for more, seconds in (
+        ({}, 0.0),
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": me}, 0.5),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": me + "0"}, 0.0),
+        ({"WATCHDOG_USEC": ""}, 0.0),
+        ({"WATCHDOG_USEC": "-1"}, 0.0),
+        ({"WATCHDOG_USEC": "²"}, 0.0),
+    ):
+        assert seconds == Notifier(more).watched
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/at/all", "vsock:2:1", "relative"])

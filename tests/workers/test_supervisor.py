@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, eventAsText, globalLogPublisher
 
+from mtlsedge.workers import supervisor
 from mtlsedge.workers.supervisor import Supervisor
 
 Behaviour = Callable[[socket.socket], int]
@@ -304,6 +305,26 @@ async def test_those_who_do_not_end_are_killed(make: Make, logged: Callable[[], 
     assert gone is again
     await gone
     assert 2 == logged().count("did not end in time and is killed")
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_that_hangs_is_replaced_though_there_is_no_order_for_it(
+    make: Make, logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that answer are not, and neither is one that has yet to serve."""
+    monkeypatch.setattr(supervisor, "_LOOK", 1000.0)  # the looks are the test's own
+    workers = make(stubborn, good, hanging, number=3)
+    workers.supervisor.start()
+    hands = {hand.number: hand for hand in workers.supervisor.hands()}
+    await until(lambda: hands[0].served_since and hands[1].served_since)
+    for look in range(1, 8):
+        assert "hangs" not in logged()
+        workers.supervisor._look_after()
+        await until(lambda: hands[1].silent == 0)
+        assert (min(look, 6), 0) == (hands[0].silent, hands[2].silent)
+    assert f"worker 0 (process {hands[0].pid}) hangs and is killed" in logged()
+    await until(lambda: workers.forks == 4 and len(workers.living) == 3)
+    assert [hands[1].pid, hands[2].pid] == [workers.living[1], workers.living[2]]
 
 
 @pytest_twisted.ensureDeferred
