@@ -25,9 +25,9 @@ from mtlsedge.ops.signals import on_ending, on_signal
 from mtlsedge.serving.crew import Crew
 from mtlsedge.serving.health import Health
 from mtlsedge.serving.lasting import open_lasting
-from mtlsedge.serving.listening import Listeners
+from mtlsedge.serving.listening import Change, Listeners
 from mtlsedge.serving.notices import ClientNotices
-from mtlsedge.serving.process import Serving, spare_the_collector
+from mtlsedge.serving.process import Prepared, Serving, spare_the_collector
 from mtlsedge.serving.rereading import Rereading
 from mtlsedge.serving.share import worker_count
 from mtlsedge.serving.sources import Sources, store_of, with_kept
@@ -216,14 +216,22 @@ class EdgeService(service.Service):
         change = self._listeners.change_in_reload(configuration.edge.listen)
         self._warn_of_restart(configuration)
         self._configuration = configuration
+        try:
+            self._put_in_force(prepared, change)
+        except Exception:  # of the edge's own: nothing is left that an operator may have written
+            number = configuration.generation
+            _log.failure("generation {number} is in force in part; restart the edge", number=number)
+        # Also then: no worker is to serve by what this process has left.
+        told = succeed(None) if self._crew is None else self._crew.reload(change)
+        told.addCallback(self._in_force, configuration.generation)
+
+    def _put_in_force(self, prepared: Prepared, change: Change) -> None:
         self._listeners.carry_out(change)
         self._serving.adopt(prepared, self._own_ports())
-        self._sources.follow(configuration)
+        self._sources.follow(prepared.configuration)
         self._warn()
         self._health.renew()
         spare_the_collector()
-        told = succeed(None) if self._crew is None else self._crew.reload(change)
-        told.addCallback(self._in_force, configuration.generation)
 
     def _replace_lists(self, place: str, data: bytes) -> Deferred[str]:
         """Have every process take what a place of revocation lists holds now."""

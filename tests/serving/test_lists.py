@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import pytest_twisted
-from serving_log import log_of
 from twisted.internet.task import Clock
 
 from mtlsedge import model
@@ -14,6 +13,7 @@ from mtlsedge.serving import lists
 from mtlsedge.serving.lists import ListsInForce
 from mtlsedge.trust.judge import ClientTrust
 from support import certs
+from support.logs import log_of
 from support.verifiers import find_verifier
 
 HOST = "iot.example.com"

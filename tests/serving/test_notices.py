@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from serving_log import log_of
 
 from mtlsedge.identity import ANONYMOUS, Identity, Reason
 from mtlsedge.serving import notices
 from mtlsedge.serving.notices import DAY, ClientNotices, ClientWatch, Today
+from support.logs import log_of
 from support.memory import holder
 
 NAME = "iot.example.com"
