@@ -11,6 +11,9 @@ from cryptography import x509
 
 NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 
+NameKey = tuple[frozenset[tuple[str, str | bytes]], ...]
+"""What is equal for two distinguished names that may be one (``trust.certificates.name_key``)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
@@ -25,6 +28,10 @@ class Certificate:
         fingerprint_sha256: of the DER bytes, lower-case hexadecimal.
         spki_sha256: of the SubjectPublicKeyInfo, lower-case hexadecimal.
         x509: the parsed certificate, for verifiers that want more.
+        issuer_key: the issuer's name, for comparisons.
+        key_kind: ``RSA``, ``EC``, ``Ed25519`` or ``Ed448``; "" for a key of another kind.
+        key_bits: its size; 0 where the kind says it all.
+        is_ca: its basic constraints say that it is a CA's.
     """
 
     der: bytes = field(repr=False)
@@ -43,6 +50,10 @@ class Certificate:
     fingerprint_sha256: str
     spki_sha256: str
     x509: x509.Certificate = field(repr=False, compare=False)
+    issuer_key: NameKey = field(default=(), repr=False, compare=False)
+    key_kind: str = ""
+    key_bits: int = 0
+    is_ca: bool = False
 
     @property
     def common_name(self) -> str:
@@ -78,12 +89,15 @@ class Verdict:
         reason: why not, for the log; empty when accepted.
         attributes: what the verifier learned, for rules to match and headers to carry.
         cache_for: seconds for which the same certificate gets the same answer; 0 is never.
+        failed: this is no answer, as none could be found. It does not accept, and a rule that
+            would need to know is in doubt, which admits nobody.
     """
 
     accepted: bool
     reason: str = ""
     attributes: Mapping[str, str] = field(default_factory=lambda: NO_ATTRIBUTES)
     cache_for: float = 0.0
+    failed: bool = False
 
 
 class Reason(Enum):
@@ -112,6 +126,8 @@ class Identity:
         chain: the certificates, None where none was presented.
         client_cas: the names of the host's client CAs that the chain ends at.
         attributes: what accepting verifiers attached.
+        in_doubt: client CAs of whose verifiers one failed, each with what that did: the chain
+            might be theirs as well, or have further attributes.
         testimony: what the judge who settled it wants to remember, and nobody else reads.
     """
 
@@ -123,6 +139,7 @@ class Identity:
     chain: PeerChain | None = None
     client_cas: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=lambda: NO_ATTRIBUTES)
+    in_doubt: tuple[tuple[str, str], ...] = ()
     testimony: object = field(default=None, compare=False, repr=False)
 
 

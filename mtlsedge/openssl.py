@@ -145,24 +145,63 @@ _KNOWS_GROUPS = bool(getattr(_lib, "Cryptography_HAS_SSL_GET0_GROUP_NAME", 0))
 def peer_certificates(connection: SSL.Connection) -> tuple[bytes | None, list[bytes]]:
     """The DER of a client's leaf (None where there is none) and of what it sent besides.
 
-    pyOpenSSL makes three objects and a buffer of each certificate on the way.
+    pyOpenSSL makes three objects and a buffer of each certificate on the way. The leaf stays at
+    hand for `load_certificate`, until another client's takes its place.
 
     Raises:
         crypto.Error: OpenSSL cannot write what it has read.
     """
+    global _latest
     ssl = connection._ssl
     leaf = _lib.SSL_get_peer_certificate(ssl)
     if leaf == _NULL:
         return None, []
-    try:
-        der = _der(leaf)
-    finally:
-        _lib.X509_free(leaf)
+    leaf = _ffi.gc(leaf, _lib.X509_free)
+    der = _der(leaf)
+    _latest = der, leaf
     chain = _lib.SSL_get_peer_cert_chain(ssl)
     if chain == _NULL:
         return der, []
     count = _lib.sk_X509_num(chain)
     return der, [_der(_lib.sk_X509_value(chain, at)) for at in range(count)]
+
+
+_latest: tuple[bytes, Any] = b"", _NULL
+
+
+def load_certificate(der: bytes) -> crypto.X509:
+    """``crypto.load_certificate``; what the latest handshake has parsed is not parsed again.
+
+    Raises:
+        crypto.Error: OpenSSL cannot read it.
+    """
+    latest, leaf = _latest
+    if der != latest:
+        return crypto.load_certificate(crypto.FILETYPE_ASN1, der)
+    _lib.X509_up_ref(leaf)
+    return crypto.X509._from_raw_x509_ptr(leaf)
+
+
+def verified_chain(
+    store: crypto.X509Store, leaf: crypto.X509, sent: list[crypto.X509]
+) -> tuple[bytes, ...]:
+    """The DER of ``X509StoreContext(store, leaf, sent).get_verified_chain()``, leaf first.
+
+    pyOpenSSL makes an object and a buffer of each certificate on the way.
+
+    Raises:
+        crypto.X509StoreContextError: there is none.
+        crypto.Error: OpenSSL cannot write what it has read.
+    """
+    context = crypto.X509StoreContext(store, leaf, sent)._verify_certificate()
+    chain = _lib.X509_STORE_CTX_get1_chain(context)
+    certificates = [_lib.sk_X509_value(chain, at) for at in range(_lib.sk_X509_num(chain))]
+    try:
+        return tuple(map(_der, certificates))
+    finally:
+        for each in certificates:
+            _lib.X509_free(each)
+        _lib.sk_X509_free(chain)
 
 
 def _der(certificate: Any) -> bytes:

@@ -17,10 +17,12 @@ from mtlsedge.openssl import (
     RECORD,
     agreement,
     ask_without_verifying,
+    load_certificate,
     on_server_name,
     peer_certificates,
     require_client_purpose,
     shake_hands,
+    verified_chain,
     verify_error_text,
     was_resumed,
 )
@@ -247,6 +249,10 @@ def der(issued: Issued) -> bytes:
     return issued.x509.public_bytes(Encoding.DER)
 
 
+def dump(certificate: crypto.X509) -> bytes:
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+
+
 def shaken(issued: Issued | None = CLIENT, chain: tuple[Issued, ...] = ()) -> Any:
     """A server connection that asked for a certificate, after the handshake."""
     server = SSL.Connection(server_context(), None)
@@ -300,6 +306,37 @@ def test_certificates_come_as_they_were_sent() -> None:
     assert len(der(large)) > 2 * RECORD
     assert (der(CLIENT), []) == peer_certificates(shaken())
     assert (None, []) == peer_certificates(shaken(None))
+
+
+def test_the_latest_leaf_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when its connection is gone; any other certificate is parsed."""
+    leaf, _ = peer_certificates(shaken())
+    assert leaf is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(crypto, "load_certificate", None)
+        kept = load_certificate(bytes(bytearray(leaf)))
+        with pytest.raises(TypeError):
+            load_certificate(der(SERVER))
+    for issued in (SERVER, CLIENT):
+        assert der(issued) == dump(load_certificate(der(issued)))
+        peer_certificates(shaken(issued))
+    assert der(CLIENT) == dump(kept)
+    with pytest.raises(crypto.Error):
+        load_certificate(b"")
+
+
+def test_a_verified_chain_is_pyopenssls() -> None:
+    """From the leaf to the anchor, or the same error; time and again."""
+    store, root = crypto.X509Store(), crypto.X509.from_cryptography(ROOT.certificate)
+    leaf, other = load_certificate(der(CLIENT)), load_certificate(der(SERVER))
+    for _ in range(50):
+        with pytest.raises(crypto.X509StoreContextError, match="unable to get local issuer"):
+            verified_chain(store, leaf, [other])
+    store.add_cert(root)
+    for _ in range(50):
+        found = crypto.X509StoreContext(store, leaf, [other]).get_verified_chain()
+        assert tuple(map(dump, found)) == verified_chain(store, leaf, [other])
+    assert (der(CLIENT), dump(root)) == verified_chain(store, leaf, [])
 
 
 def test_what_was_agreed_on_is_the_same_where_all_of_it_is() -> None:

@@ -17,7 +17,7 @@ from OpenSSL import crypto
 from mtlsedge.errors import BadCertificate
 from mtlsedge.identity import Certificate
 from mtlsedge.model import ClientCA
-from mtlsedge.openssl import require_client_purpose
+from mtlsedge.openssl import require_client_purpose, verified_chain
 from mtlsedge.trust.certificates import name_key, read_bundle
 from mtlsedge.trust.crl_issuers import CrlIssuers
 from mtlsedge.trust.revocation import RevocationLists
@@ -82,9 +82,7 @@ class Authority:
         Raises:
             crypto.X509StoreContextError: there is none.
         """
-        store = self._store_at(int(now))
-        built = crypto.X509StoreContext(store, leaf, sent).get_verified_chain()
-        return tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in built)
+        return verified_chain(self._store_at(int(now)), leaf, sent)
 
     def _store_at(self, moment: int) -> crypto.X509Store:
         """A store that verifies as of one second, which is as fine as certificates are.

@@ -9,25 +9,38 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address
+from typing import TypeVar
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from mtlsedge.errors import BadCertificate
-from mtlsedge.identity import Certificate
+from mtlsedge.identity import Certificate, NameKey
 from mtlsedge.trust.caches import LARGEST_CACHED, BoundedCache
+from mtlsedge.trust.der import issuer_of
 
-NameKey = tuple[frozenset[tuple[str, str | bytes]], ...]
+E = TypeVar("E", bound=x509.ExtensionType)
 
 _CACHED = 2048  # certificates
 _CACHED_NAMES = 64  # a certificate with more names is read again: each costs an object
+_ISSUERS = 256  # names of issuers, which many certificates have in common
+_LONGEST_ISSUER = 1024  # bytes
+_KEYS = {
+    "EC": ec.EllipticCurvePublicKey,
+    "RSA": rsa.RSAPublicKey,
+    "Ed25519": ed25519.Ed25519PublicKey,
+    "Ed448": ed448.Ed448PublicKey,
+}
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _PEM_BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 _read: BoundedCache[bytes, Certificate] = BoundedCache(_CACHED)
+_issuers: BoundedCache[bytes, tuple[str, NameKey]] = BoundedCache(_ISSUERS)
 
 
 def read_certificate(der: bytes) -> Certificate:
@@ -88,16 +101,19 @@ def _folded(value: str | bytes) -> str | bytes:
 
 
 def _parse(der: bytes) -> Certificate:
-    certificate = x509.load_der_x509_certificate(der)
-    subject = certificate.subject
-    names = _alternative_names(certificate.extensions)
-    key = certificate.public_key()
-    certificate.signature_algorithm_oid  # noqa: B018 - read so that it cannot raise later
+    parsed = x509.load_der_x509_certificate(der)
+    subject = parsed.subject
+    issuer, issuer_key = _issuer(parsed, der)
+    extensions = parsed.extensions
+    names = tuple(_extension(extensions, x509.SubjectAlternativeName) or ())
+    constraints = _extension(extensions, x509.BasicConstraints)
+    key = parsed.public_key()
+    parsed.signature_algorithm_oid  # noqa: B018 - read so that it cannot raise later
     return Certificate(
         der=bytes(der),
         subject=name_text(subject),
-        issuer=name_text(certificate.issuer),
-        serial=f"{certificate.serial_number:X}",
+        issuer=issuer,
+        serial=f"{parsed.serial_number:X}",
         common_names=_attributes(subject, NameOID.COMMON_NAME),
         organizations=_attributes(subject, NameOID.ORGANIZATION_NAME),
         organizational_units=_attributes(subject, NameOID.ORGANIZATIONAL_UNIT_NAME),
@@ -105,21 +121,43 @@ def _parse(der: bytes) -> Certificate:
         san_uri=_printable(n.value for n in names if isinstance(n, x509.UniformResourceIdentifier)),
         san_email=_printable(n.value for n in names if isinstance(n, x509.RFC822Name)),
         san_ip=_addresses(names),
-        not_before=certificate.not_valid_before_utc.timestamp(),
-        not_after=certificate.not_valid_after_utc.timestamp(),
+        not_before=parsed.not_valid_before_utc.timestamp(),
+        not_after=parsed.not_valid_after_utc.timestamp(),
         fingerprint_sha256=sha256(der).hexdigest(),
         spki_sha256=sha256(
             key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         ).hexdigest(),
-        x509=certificate,
+        # Not the one above: what it was asked for it keeps, three times what all of this takes.
+        x509=x509.load_der_x509_certificate(der),
+        issuer_key=issuer_key,
+        key_kind=_kind_of(type(key)),
+        key_bits=getattr(key, "key_size", 0),
+        is_ca=constraints is not None and constraints.ca,
     )
 
 
-def _alternative_names(extensions: x509.Extensions) -> tuple[x509.GeneralName, ...]:
+def _issuer(parsed: x509.Certificate, der: bytes) -> tuple[str, NameKey]:
+    """The issuer's name as text and for comparisons, made once for all whom it issued."""
+    written = issuer_of(der)
+    known = _issuers.get(written)
+    if known is None:
+        name = parsed.issuer
+        known = name_text(name), name_key(name)
+        if len(written) <= _LONGEST_ISSUER:
+            _issuers.put(written, known)
+    return known
+
+
+@lru_cache(maxsize=32)
+def _kind_of(key: type) -> str:
+    return next((kind for kind, base in _KEYS.items() if issubclass(key, base)), "")
+
+
+def _extension(extensions: x509.Extensions, kind: type[E]) -> E | None:
     try:
-        return tuple(extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        return extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
-        return ()
+        return None
 
 
 def _printable(values: Iterable[str]) -> tuple[str, ...]:
@@ -160,5 +198,13 @@ def _visible(character: str) -> str:
 
 
 def _count_names(certificate: Certificate) -> int:
-    x = certificate.x509
-    return len(list(x.subject)) + len(list(x.issuer)) + len(_alternative_names(x.extensions))
+    names = (
+        certificate.common_names,
+        certificate.organizations,
+        certificate.organizational_units,
+        certificate.san_dns,
+        certificate.san_uri,
+        certificate.san_email,
+        certificate.san_ip,
+    )
+    return sum(map(len, names))

@@ -11,10 +11,11 @@ from hashlib import sha256
 
 from OpenSSL import crypto
 
-from mtlsedge.identity import Certificate, PeerChain, Reason
+from mtlsedge.identity import Certificate, NameKey, PeerChain, Reason
+from mtlsedge.openssl import load_certificate
 from mtlsedge.trust.authorities import Authority
 from mtlsedge.trust.caches import LARGEST_CACHED, BoundedCache
-from mtlsedge.trust.certificates import NameKey, name_key, read_certificate
+from mtlsedge.trust.certificates import read_certificate
 from mtlsedge.trust.outcomes import Built, Failed, Path, accepted, moment
 from mtlsedge.trust.policies import policy_failure
 from mtlsedge.trust.strength import weakness
@@ -25,7 +26,7 @@ MOST_SENT = 16
 LONGEST_CHAIN = 10
 """Certificates in a verified chain, leaf and anchor included."""
 
-_CACHED = 4096  # chains, and leaves whose intermediates are remembered, of all hosts together
+_CACHED = 8192  # chains, and leaves whose intermediates are remembered, of all hosts together
 
 # X509_V_ERR_* of OpenSSL's X509_STORE_CTX_get_error(3); every other code makes a chain unfit.
 _REASONS = {
@@ -44,6 +45,7 @@ _REASONS = {
 }
 
 _Key = tuple[bytes, ...]
+_Mention = NameKey | bytes
 Attempt = tuple[str, Path | Failed]
 """The name of a client CA, and whether a chain ends there."""
 
@@ -62,10 +64,11 @@ class ChainBuilder:
 
     def __init__(self, authorities: Sequence[Authority], now: Callable[[], float]) -> None:
         self._now = now
-        self._by_subject: dict[NameKey, list[Authority]] = {}
+        self._by_mention: dict[_Mention, list[Authority]] = {}
         for authority in authorities:
-            for subject in authority.subjects:
-                self._by_subject.setdefault(subject, []).append(authority)
+            ders: list[_Mention] = [certificate.der for certificate in authority.certificates]
+            for mention in (*authority.subjects, *ders):
+                self._by_mention.setdefault(mention, []).append(authority)
         self._order = {authority: at for at, authority in enumerate(authorities)}
         self._built, self._intermediates = _built, _intermediates
         self.digest = sha256(b"".join(authority.digest for authority in authorities)).digest()
@@ -114,8 +117,8 @@ class ChainBuilder:
         if not candidates:
             return Failed(Reason.UNTRUSTED, _stranger(leaf, helpers))
         try:
-            subject = crypto.load_certificate(crypto.FILETYPE_ASN1, leaf.der)
-            links = [crypto.load_certificate(crypto.FILETYPE_ASN1, h.der) for h in helpers]
+            subject = load_certificate(leaf.der)
+            links = [load_certificate(helper.der) for helper in helpers]
         except crypto.Error as error:
             return Failed(Reason.UNFIT, f"OpenSSL cannot read a certificate: {error}")
         return tuple((each.name, _attempt(each, subject, links, now)) for each in candidates)
@@ -134,13 +137,14 @@ class ChainBuilder:
         return _telling([outcome for outcome in outcomes if isinstance(outcome, Failed)])
 
     def _candidates(self, leaf: Certificate, helpers: Sequence[Certificate]) -> list[Authority]:
-        """The client CAs that a chain could end at, by the names in it, in the host's order.
+        """The client CAs that a chain could end at, in the host's order.
 
-        A host may have a thousand client CAs; a chain is tried against those it mentions.
+        A host may have a thousand client CAs; a chain is tried against those whose names its
+        certificates have as their issuer's, and those that have the leaf itself in their bundle.
         """
-        mentioned = {name_key(leaf.x509.subject), name_key(leaf.x509.issuer)}
-        mentioned.update(name_key(helper.x509.issuer) for helper in helpers)
-        found = {a for name in mentioned for a in self._by_subject.get(name, ())}
+        mentions: set[_Mention] = {each.issuer_key for each in (leaf, *helpers)}
+        mentions.add(leaf.der)
+        found = {a for mention in mentions for a in self._by_mention.get(mention, ())}
         return sorted(found, key=self._order.__getitem__)
 
     def _remember(self, key: _Key, leaf: Certificate, built: Built) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mtlsedge.errors import BadCrl
-from mtlsedge.trust.certificates import NameKey
+from mtlsedge.identity import NameKey
 from mtlsedge.trust.der import (
     BOOLEAN,
     ENUMERATED,

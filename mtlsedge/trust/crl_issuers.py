@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from cryptography import x509
 from OpenSSL import crypto
 
-from mtlsedge.identity import Certificate
-from mtlsedge.trust.certificates import NameKey, name_key, read_certificate
+from mtlsedge.identity import Certificate, NameKey
+from mtlsedge.trust.certificates import name_key, read_certificate
 from mtlsedge.trust.strength import weakness
 
 

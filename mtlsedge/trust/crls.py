@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from cryptography import x509
 
 from mtlsedge.errors import BadCrl
-from mtlsedge.identity import Certificate
-from mtlsedge.trust.certificates import NameKey, name_key, name_text
+from mtlsedge.identity import Certificate, NameKey
+from mtlsedge.trust.certificates import name_key, name_text
 from mtlsedge.trust.crl_entries import Anatomy, Entries, dissect, scan
 from mtlsedge.trust.crl_signatures import verifies
 from mtlsedge.trust.distribution import Scope, scope_of

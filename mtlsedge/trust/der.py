@@ -16,6 +16,7 @@ ENUMERATED = 0x0A
 UTC_TIME = 0x17
 GENERALIZED_TIME = 0x18
 
+_VERSION = 0xA0  # [0], which certificates of version 1 do not have
 _MOST_LENGTH_OCTETS = 4
 _LONGEST_IDENTIFIER = 128  # octets
 
@@ -72,6 +73,22 @@ def inside(data: bytes, outer: Value, tag: int) -> list[Value]:
         found.append(value_at(data, position, outer.end))
         position = found[-1].end
     return found
+
+
+def issuer_of(certificate: bytes) -> bytes:
+    """The issuer's name in a certificate, the whole value (RFC 5280 §4.1).
+
+    Raises:
+        BadDer: there is none.
+    """
+    whole = value_at(certificate, 0, len(certificate))
+    signed = value_at(certificate, whole.content, whole.end)
+    number = value_at(certificate, signed.content, signed.end)
+    if number.tag == _VERSION:
+        number = value_at(certificate, number.end, signed.end)
+    algorithm = value_at(certificate, number.end, signed.end)
+    issuer = value_at(certificate, algorithm.end, signed.end)
+    return certificate[issuer.start : issuer.end]
 
 
 def dotted(oid: bytes) -> str:

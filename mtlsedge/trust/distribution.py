@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from mtlsedge.identity import Certificate
-from mtlsedge.trust.certificates import NameKey, name_key
+from mtlsedge.identity import Certificate, NameKey
+from mtlsedge.trust.certificates import name_key
 
 Reasons = frozenset[x509.ReasonFlags]
 GeneralNameKey = tuple[object, ...]
@@ -75,14 +75,14 @@ def points_of(certificate: Certificate) -> tuple[Point, ...]:
 
     That one stands for any list of the certificate's own issuer (§6.3.3, last paragraph).
     """
-    issuer = certificate.x509.issuer
-    last = Point(frozenset({("name", name_key(issuer))}))
+    last = Point(frozenset({("name", certificate.issuer_key)}))
     if _POINTS not in certificate.der:
         return (last,)
     try:
         found = certificate.x509.extensions.get_extension_for_class(x509.CRLDistributionPoints)
     except x509.ExtensionNotFound:
         return (last,)
+    issuer = certificate.x509.issuer
     return (*(_point(each, issuer) for each in found.value), last)
 
 
@@ -105,15 +105,6 @@ def scope_of(crl: x509.CertificateRevocationList) -> Scope:
         _reasons(found.only_some_reasons),
         found.indirect_crl,
     )
-
-
-def is_ca(certificate: Certificate) -> bool:
-    """Whether a certificate says that it is a CA's."""
-    try:
-        found = certificate.x509.extensions.get_extension_for_class(x509.BasicConstraints)
-    except x509.ExtensionNotFound:
-        return False
-    return found.value.ca
 
 
 def _point(point: x509.DistributionPoint, issuer: x509.Name) -> Point:

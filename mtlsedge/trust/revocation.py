@@ -14,10 +14,10 @@ from typing import Literal
 from twisted.logger import Logger
 
 from mtlsedge.errors import BadCrl
-from mtlsedge.identity import Certificate, Reason
+from mtlsedge.identity import Certificate, NameKey, Reason
 from mtlsedge.model import CrlSource
 from mtlsedge.trust.caches import BoundedCache
-from mtlsedge.trust.certificates import NameKey, name_key
+from mtlsedge.trust.certificates import name_key
 from mtlsedge.trust.crl_health import CrlHealth, condition, misread, missing, soon
 from mtlsedge.trust.crl_issuers import CrlIssuers
 from mtlsedge.trust.crl_lookup import KEPT, Cell, Lookups

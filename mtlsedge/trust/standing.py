@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mtlsedge.identity import Certificate
-from mtlsedge.trust.certificates import NameKey, name_key
+from mtlsedge.identity import Certificate, NameKey
+from mtlsedge.trust.certificates import name_key
 from mtlsedge.trust.crl_entries import REASONS, REMOVED, Serials
 from mtlsedge.trust.crl_issuers import CrlIssuers, key_identifier, may_sign_crls
 from mtlsedge.trust.crls import Crl
-from mtlsedge.trust.distribution import ALL_REASONS, Point, Reasons, is_ca, points_of
+from mtlsedge.trust.distribution import ALL_REASONS, Point, Reasons, points_of
 from mtlsedge.trust.outcomes import moment
 
 _LATER = 60.0
@@ -44,7 +44,7 @@ class Asked:
     def about(cls, chain: Sequence[Certificate], depth: int) -> Asked:
         """Those that are like the certificate at a place of a verified chain."""
         certificate = chain[depth]
-        return cls(tuple(chain[depth + 1 :]), points_of(certificate), is_ca(certificate))
+        return cls(tuple(chain[depth + 1 :]), points_of(certificate), certificate.is_ca)
 
 
 class Listed(NamedTuple):

@@ -9,13 +9,11 @@ from __future__ import annotations
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from mtlsedge.identity import Certificate, Reason
 from mtlsedge.trust.outcomes import Failed
 
-LEAST_RSA_BITS = 2048
-LEAST_EC_BITS = 224
+_LEAST_BITS = {"RSA": 2048, "EC": 224, "Ed25519": 0, "Ed448": 0}
 _BROKEN_HASHES = (hashes.MD5, hashes.SHA1)
 
 
@@ -52,17 +50,12 @@ def weak_signature(signed: x509.Certificate | x509.CertificateRevocationList) ->
 
 
 def _weak_key(certificate: Certificate) -> str:
-    key = certificate.x509.public_key()
-    if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
-        return ""
-    if isinstance(key, rsa.RSAPublicKey):
-        least = LEAST_RSA_BITS
-    elif isinstance(key, ec.EllipticCurvePublicKey):
-        least = LEAST_EC_BITS
-    else:
+    least = _LEAST_BITS.get(certificate.key_kind)
+    if least is None:
         return "its key is of a kind that is not accepted (RSA, EC, Ed25519 and Ed448 are)"
-    if key.key_size < least:
-        return f"its key has {key.key_size} bits, and {least} are the least that is accepted"
+    bits = certificate.key_bits
+    if bits < least:
+        return f"its key has {bits} bits, and {least} are the least that is accepted"
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from mtlsedge.http.access import AccessTokens, Holder, issuer_of
 from mtlsedge.identity import ANONYMOUS, Identity, PeerChain, Reason
 from mtlsedge.policy.tree import PolicyTree
 from mtlsedge.session.keys import KeyRing
-from mtlsedge.session.tokens import TokenIssuer, sign
+from mtlsedge.session.keystore import SigningKey
+from mtlsedge.session.tokens import TokenIssuer, _sign
 from mtlsedge.trust.certificates import read_certificate
 from support import certs
 
@@ -35,11 +37,11 @@ def signed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every signature that is made."""
     made: list[Any] = []
 
-    def counted(*args: Any) -> str:
-        made.append(args[1])
-        return sign(*args)
+    def counted(key: SigningKey, claims: str) -> str:
+        made.append(json.loads(claims))
+        return _sign(key, claims)
 
-    monkeypatch.setattr("mtlsedge.session.tokens.sign", counted)
+    monkeypatch.setattr("mtlsedge.session.tokens._sign", counted)
     return made
 
 

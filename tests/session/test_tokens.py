@@ -59,13 +59,13 @@ def issuer(ring: KeyRing, time: Time) -> TokenIssuer:
 def signatures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
     """Counts the signatures that are made."""
     made: list[object] = []
-    sign = tokens.sign
+    sign = tokens._sign
 
     def counting(*arguments: Any) -> str:
         made.append(arguments)
         return sign(*arguments)
 
-    monkeypatch.setattr(tokens, "sign", counting)
+    monkeypatch.setattr(tokens, "_sign", counting)
     yield made
 
 
@@ -107,12 +107,23 @@ def test_an_independent_library_reads_the_claims(issuer: TokenIssuer, ring: KeyR
     assert expected["exp"] == token.expires
 
 
-@pytest.mark.parametrize("name", ["device-1", "Gerät \N{GRINNING FACE}", 'a"\\b'])
+@pytest.mark.parametrize("thumbprint", [PRINT, ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "device-1",
+        "Gerät \N{GRINNING FACE}",
+        'a"\\b',
+        '","aud":["b"],"x":"',
+        "\0\x1f\n\x7f\u2028{}%s",
+    ],
+)
 def test_another_library_would_sign_the_same_bytes(
-    issuer: TokenIssuer, ring: KeyRing, name: str
+    issuer: TokenIssuer, ring: KeyRing, name: str, thumbprint: str
 ) -> None:
     """RS256 leaves nothing to chance, so that a token can be compared to the letter."""
-    text = _issue(issuer, common_name=name).text
+    text = _issue(issuer, common_name=name, thumbprint=thumbprint).text
     read = jwt.decode(text, ring.signing.key, ["RS256"])
     assert name == read.claims["common_name"]
     header = {"alg": "RS256", "kid": ring.signing.kid}

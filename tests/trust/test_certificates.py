@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import dsa, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
@@ -189,6 +192,7 @@ def test_a_mutated_certificate_is_read_or_refused(changes: list[tuple[int, int]]
     assert got.issuer.isprintable()
     assert all(text.isprintable() for text in (*got.san_dns, *got.san_uri, *got.san_email))
     int(got.serial, 16)
+    assert name_key(got.x509.issuer) == got.issuer_key
     name_key(got.x509.subject)
 
 
@@ -212,14 +216,66 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_certificate(many) is not read_certificate(many)
 
 
-@pytest.mark.parametrize("kind", ["rsa", "dsa"])
-def test_keys_of_other_kinds_are_read(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("make", "kind", "bits"),
+    [
+        (lambda: rsa.generate_private_key(65537, 2048), "RSA", 2048),
+        (lambda: ec.generate_private_key(ec.SECP224R1()), "EC", 224),
+        (ed25519.Ed25519PrivateKey.generate, "Ed25519", 0),
+        (ed448.Ed448PrivateKey.generate, "Ed448", 0),
+        (lambda: dsa.generate_private_key(1024), "", 1024),
+    ],
+)
+def test_keys_of_every_kind_are_read(make: Callable[[], Any], kind: str, bits: int) -> None:
     """Whether they are good enough is asked elsewhere."""
-    if kind == "rsa":
-        key: object = rsa.generate_private_key(65537, 2048)
-    else:
-        key = dsa.generate_private_key(1024)
-    assert "c" == mint("c", ROOT, key=key).read.common_name
+    got = mint("c", ROOT, key=make()).read
+    assert ("c", kind, bits) == (got.common_name, got.key_kind, got.key_bits)
+
+
+@pytest.mark.parametrize(
+    ("extensions", "expected"),
+    [
+        ([], False),
+        ([(x509.BasicConstraints(False, None), True)], False),
+        ([(x509.BasicConstraints(True, None), False)], True),
+    ],
+)
+def test_only_basic_constraints_make_a_ca(extensions: list[Any], expected: bool) -> None:
+    """RFC 5280 §4.2.1.9."""
+    assert expected is mint("c", ROOT, key=p256(1), extensions=extensions).read.is_ca
+
+
+def test_issuers_are_told_apart_however_alike_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each name is read once, and never taken for another's; long ones are read every time."""
+    monkeypatch.setattr(certificates, "_issuers", certificates.BoundedCache(10))
+    monkeypatch.setattr(certificates, "_read", certificates.BoundedCache(100))
+    names = [
+        x509.Name([]),
+        dn((NameOID.COMMON_NAME, "Root")),
+        dn((NameOID.COMMON_NAME, "root")),
+        dn((NameOID.COMMON_NAME, "Root\0")),
+        dn((NameOID.ORGANIZATION_NAME, "Root")),
+        dn((NameOID.COMMON_NAME, "Root"), (NameOID.COMMON_NAME, "Root")),
+        dn((NameOID.COMMON_NAME, "long" * 300)),
+    ]
+    for name in (*names, *names):
+        for subject in ("a", "b"):
+            got = client(subject, authority(name, key=p256(2)), key=p256(1)).read
+            assert (certificates.name_text(name), name_key(name)) == (got.issuer, got.issuer_key)
+    assert len(names) - 1 == len(certificates._issuers)
+
+
+def test_a_certificate_that_is_remembered_is_small() -> None:
+    """What it was parsed into is not kept: names, extensions and keys take three times as much."""
+    ders = [client(f"c{number}", ROOT, key=p256(1), names=NAMES).der for number in range(20)]
+    read_certificate(ders[0])
+    tracemalloc.start()
+    try:
+        kept = [read_certificate(der) for der in ders[1:]]
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size / len(kept) < 3000
 
 
 def test_a_date_past_2050_is_read() -> None:
