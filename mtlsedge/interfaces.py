@@ -25,7 +25,8 @@ class IVerifier(Interface):
         meanwhile, and the Deferred is cancelled when nobody waits any more. Raising is no
         verdict, and neither is any other answer: what is then done is the operator's
         ``on_error``, a refusal unless they wrote otherwise. It is called in the reactor's
-        thread and must not block.
+        thread and must not block: what does is interrupted (a ``BaseException`` is raised in it),
+        and asked again in a thread of its own, or not for a while.
         """
 
 
@@ -69,8 +70,9 @@ class IEdge(Interface):
     def http(ca: bytes) -> Any:  # noqa: N805
         """An HTTP client that trusts, for https, the CAs of a PEM bundle and no others.
 
-        Its ``get(url)`` and ``post(url, content, content_type)`` give a Deferred of the status
-        and the body, which may be cancelled; its ``close()`` closes kept connections.
+        Its ``get(url)`` and ``post(url, content, content_type, bearer="")``, the last a token
+        to show, give a Deferred of the status and the body, which may be cancelled; its
+        ``close()`` closes kept connections.
         """
 
     def sign(claims: Mapping[str, Any]) -> str:  # noqa: N805

@@ -15,7 +15,6 @@ from mtlsedge.config.reader import Convert, Place, Table, Wrong, declared, kind,
 from mtlsedge.config.values import boolean, hexadecimal, many, text, token, verifier
 from mtlsedge.model import Rule, RuleSet
 
-_VERIFYING = ("verifier", "external_evaluation")
 _UNREAD = Rule("unread")  # the stand-in of a wrong rule; nothing evaluates it
 
 _NEEDS_LOGIN = (
@@ -82,12 +81,6 @@ def _warn_of_exclusions(place: Place, rules: tuple[Rule, ...]) -> None:
             "names a fingerprint_sha256, and whoever has such a certificate can change its "
             "fingerprint: an ECDSA signature can be written in two ways. Use spki_sha256 or "
             "serial, or revoke it in a CRL"
-        )
-    asked = [spec for rule in rules if rule.selector in _VERIFYING for spec in rule.values]
-    if not all("on_error=allow" in spec for spec in asked):
-        place.warn(
-            "names a verifier, and while that fails nobody is kept out: it counts as one that "
-            "does not accept. Write on_error=allow into it, so that it then keeps all out"
         )
 
 

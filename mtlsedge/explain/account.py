@@ -53,12 +53,13 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """What a verifier said."""
+    """What a verifier said; where it ``failed``, that is neither yes nor no."""
 
     verifier: str
     accepted: bool
     reason: str
     attributes: dict[str, str]
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ class Certificate:
     """What the client proved.
 
     ``reason`` is the class of why it did not verify, ``detail`` all of it, ``depth`` where in
-    the chain; ``sent`` counts the certificates that came with the leaf.
+    the chain; ``sent`` counts the certificates that came with the leaf. ``in_doubt`` has client
+    CAs of whose verifiers one failed, with what that did.
     """
 
     presented: bool
@@ -115,6 +117,7 @@ class Certificate:
     names: dict[str, list[str]] = field(default_factory=dict)
     client_cas: tuple[str, ...] = ()
     attributes: dict[str, str] = field(default_factory=dict)
+    in_doubt: dict[str, str] = field(default_factory=dict)
     attempts: tuple[Attempt, ...] = ()
 
 
@@ -148,12 +151,16 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class RuleFound:
-    """A rule, whether it is true, and for groups the rules that they are made of."""
+    """A rule, whether it is true, and for groups the rules that they are made of.
+
+    With ``doubts``, what failed verifiers did, it is not known, and counts as ``true`` says.
+    """
 
     clause: str
     rule: str
     true: bool
     within: tuple[tuple[str, tuple[RuleFound, ...]], ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ def describe_identity(
         names=_names(chain.leaf) if chain is not None else {},
         client_cas=identity.client_cas,
         attributes=dict(identity.attributes),
+        in_doubt=dict(identity.in_doubt),
         attempts=attempts,
     )
 

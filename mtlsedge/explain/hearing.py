@@ -49,7 +49,8 @@ class Hearing:
 
 def spoken(spec: str, verdict: Verdict) -> Spoken:
     """A verdict."""
-    return Spoken(spec, verdict.accepted, verdict.reason, dict(verdict.attributes))
+    attributes = dict(verdict.attributes)
+    return Spoken(spec, verdict.accepted, verdict.reason, attributes, verdict.failed)
 
 
 class _OpenDesk(VerifierDesk):

@@ -128,7 +128,7 @@ def _policy(trace: PolicyTrace, *, shadow: bool) -> PolicyFound:
 
 def _rule(trace: RuleTrace) -> RuleFound:
     within = tuple((name, tuple(map(_rule, rules))) for name, rules in trace.within)
-    return RuleFound(trace.clause, rule_text(trace.rule), trace.true, within)
+    return RuleFound(trace.clause, rule_text(trace.rule), trace.true, within, trace.doubts)
 
 
 def rule_text(rule: Rule) -> str:

@@ -96,6 +96,8 @@ def _certificate(found: Certificate) -> Iterator[str]:
         yield f"not verified ({found.reason}): {found.detail}"
     for key, value in found.attributes.items():
         yield f"attribute {key} = {value}"
+    for name, why in found.in_doubt.items():
+        yield f"in doubt for client CA {name!r}: {why}"
 
 
 def _link(link: Link) -> str:
@@ -132,7 +134,8 @@ def _list(found: List) -> str:
 
 
 def _spoken(said: Spoken) -> str:
-    word = "accepts" if said.accepted else f"rejects: {said.reason}"
+    verb = "fails" if said.failed else "rejects"
+    word = "accepts" if said.accepted else f"{verb}: {said.reason}"
     learned = ", ".join(f"{key}={value}" for key, value in said.attributes.items())
     return f"{said.verifier}  {word}{f'  ({learned})' if learned else ''}"
 
@@ -163,7 +166,10 @@ def _policies(policies: tuple[PolicyFound, ...]) -> Iterator[str]:
 
 def _rules(rules: tuple[RuleFound, ...], indent: str) -> Iterator[str]:
     for rule in rules:
-        yield f"{indent}{'true' if rule.true else 'false':<6}{rule.clause:<8} {rule.rule}"
+        word = "true" if rule.true else "false"
+        yield f"{indent}{word:<6}{rule.clause:<8} {rule.rule}"
+        for doubt in rule.doubts:
+            yield f"{indent}      in doubt, which counts as {word}: {doubt}"
         for name, within in rule.within:
             if len(rule.within) > 1:
                 yield f"{indent}      group {name}"

@@ -7,7 +7,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -52,7 +52,9 @@ def ask_verifiers(
         if spec not in verdicts:
             verdict = judge.judge(spec, chain, host)
             if isinstance(verdict, Deferred):
-                waiting.append(verdict.addCallback(partial(_keep, verdicts, spec, caller)))
+                verdict.addErrback(_unheard, spec)
+                verdict.addCallback(partial(_keep, verdicts, spec, caller))
+                waiting.append(verdict)
             else:
                 verdicts.keep(spec, verdict, now)
     return gatherResults(waiting, consumeErrors=True) if waiting else None
@@ -62,14 +64,12 @@ def _keep(verdicts: Verdicts, spec: str, caller: Caller, verdict: Verdict) -> No
     verdicts.keep(spec, verdict, caller.front.now(), late=True)
 
 
-def in_any_case(waiting: Deferred[Any]) -> Deferred[Any]:
-    """The same, but it also fires when it is cancelled: what no verifier said counts as a no."""
-    return waiting.addErrback(_unheard)
-
-
-def _unheard(failure: Failure) -> None:
-    if not failure.check(CancelledError, FirstError):
-        _log.failure("a verifier could not be asked; that is a no", failure)
+def _unheard(failure: Failure, spec: str) -> Verdict:
+    """It should not fail, but where the client left; what comes of it is a failure's verdict."""
+    name = spec.partition(":")[0]
+    if not failure.check(CancelledError):
+        _log.failure("the verifier {name} could not be asked", failure, name=name)
+    return Verdict(False, f"the verifier {name!r} could not be asked", failed=True)
 
 
 def let_through(

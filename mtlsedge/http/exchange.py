@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mtlsedge.http import wellknown
-from mtlsedge.http.admission import ask_verifiers, in_any_case, let_through
+from mtlsedge.http.admission import ask_verifiers, let_through
 from mtlsedge.http.downstream import Downstream
 from mtlsedge.http.messages import Headers, Refuse, RequestHead, ResponseHead, own_answer
 from mtlsedge.http.origin_connection import OriginConnection
@@ -126,8 +126,8 @@ class Exchange:
         if waiting is None:
             self._rule(target, application)
             return
-        self._waiting = in_any_case(waiting)
-        self._waiting.addCallback(lambda _: self._rule_later(target, application))
+        self._waiting = waiting
+        waiting.addCallback(lambda _: self._rule_later(target, application))
 
     def _rule_later(self, target: Target, application: CompiledApplication | None) -> None:
         if self._waiting is not None:

@@ -266,7 +266,10 @@ def _is_told(passage: Passage, caller: Caller, now: float) -> bool:
 
 
 def _alike(says: Verdict, said: Verdict) -> bool:
-    return says.accepted is said.accepted and says.attributes == said.attributes
+    """A failure is no no: where that admits, for an exclusion, it does not."""
+    if says.accepted is not said.accepted or says.failed is not said.failed:
+        return False
+    return says.attributes == said.attributes
 
 
 def _same_words(passage: Passage, caller: Caller) -> bool:

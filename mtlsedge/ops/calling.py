@@ -102,11 +102,17 @@ class HttpCaller:
 
         Fails with ``CallFailed``; also where the answer is longer than ``LARGEST``.
         """
-        return Deferred.fromCoroutine(self._call(b"GET", url, None, ""))
+        return Deferred.fromCoroutine(self._call(b"GET", url, None, _headers()))
 
-    def post(self, url: str, content: bytes, content_type: str) -> Deferred[Answer]:
-        """Ask with a body; as `get`."""
-        return Deferred.fromCoroutine(self._call(b"POST", url, content, content_type))
+    def post(
+        self, url: str, content: bytes, content_type: str, bearer: str = ""
+    ) -> Deferred[Answer]:
+        """Ask with a body, and with a bearer token unless that is ""; as `get`."""
+        headers = _headers()
+        headers.addRawHeader("Content-Type", content_type)
+        if bearer:
+            headers.addRawHeader("Authorization", f"Bearer {bearer}")
+        return Deferred.fromCoroutine(self._call(b"POST", url, content, headers))
 
     def close(self) -> Deferred[Any]:
         """Close the connections that are kept and not in use."""
@@ -114,11 +120,8 @@ class HttpCaller:
         return closed
 
     async def _call(
-        self, method: bytes, url: str, content: bytes | None, content_type: str
+        self, method: bytes, url: str, content: bytes | None, headers: Headers
     ) -> Answer:
-        headers = Headers({"User-Agent": ["mtlsedge"], "Accept": ["application/json, */*;q=0.5"]})
-        if content is not None:
-            headers.addRawHeader("Content-Type", content_type)
         body = None if content is None else Whole(content)
         try:
             try:
@@ -141,3 +144,7 @@ class HttpCaller:
     ) -> Deferred[Any]:
         asking: Deferred[Any] = self._agent.request(method, url.encode("ascii"), headers, body)
         return asking
+
+
+def _headers() -> Headers:
+    return Headers({"User-Agent": ["mtlsedge"], "Accept": ["application/json, */*;q=0.5"]})

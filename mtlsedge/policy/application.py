@@ -98,8 +98,9 @@ class CompiledApplication:
         self._steps = tuple((policy.rules.matches, policy.decision) for policy in self.policies)
 
     def _compiled(self, policy: Policy, compiler: RuleCompiler) -> CompiledPolicy:
-        rules = compiler.rules(policy.rules, f"application {self.name!r}, policy {policy.name!r}")
         word, verb = policy.decision, _VERBS[policy.decision]
+        where = f"application {self.name!r}, policy {policy.name!r}"
+        rules = compiler.rules(policy.rules, where, doubt=word == "block")
         reason = f"policy {policy.name!r} {verb}"
         return CompiledPolicy(
             policy.name, rules, Decision(word, word != "block", self, policy.name, reason)

@@ -12,7 +12,8 @@ from mtlsedge.errors import Problem
 from mtlsedge.model import Application, Configuration, Domain, Policy
 from mtlsedge.names import wildcard_of
 from mtlsedge.policy.application import in_order
-from mtlsedge.policy.never import Surroundings, always, mentions_certificate, why_never
+from mtlsedge.policy.never import Surroundings, always, leaves, mentions_certificate, why_never
+from mtlsedge.policy.selectors import VERIFIER_SELECTORS
 
 
 def policy_warnings(configuration: Configuration) -> tuple[Problem, ...]:
@@ -73,6 +74,7 @@ def _application(
             "if one is needed, add require = [{ certificate = true }]",
         )
     yield from _policies(in_order(application.policies), where, around)
+    yield from _let_through(application, configuration, around)
     yield from _not_itself(application, where)
 
 
@@ -92,6 +94,29 @@ def _why_shadowed(policy: Policy, earlier: tuple[Policy, ...], around: Surroundi
         if other.rules == policy.rules:
             return f"{asked} and has the same rules"
     return ""
+
+
+def _let_through(
+    application: Application, configuration: Configuration, around: Surroundings
+) -> Iterator[Problem]:
+    """Attributes that keep out, which a verifier that fails and is let through does not attach."""
+    cas = [ca for ca in configuration.client_cas if ca.name in around.client_cas]
+    rules = [
+        (policy, rule, keeps_out)
+        for policy in application.policies
+        for rule, keeps_out in leaves(policy.rules, around, turned=policy.decision == "block")
+    ]
+    named = [rule.values for _, rule, _ in rules if rule.selector in VERIFIER_SELECTORS]
+    specs = [spec for some in (*(ca.verifiers for ca in cas), *named) for spec in some]
+    if not any("on_error=allow" in spec for spec in specs):
+        return
+    for policy, rule, keeps_out in rules:
+        if rule.selector == "attribute" and keeps_out:
+            yield Problem(
+                f"application {application.name!r}, policy {policy.name!r}",
+                f"the attribute {rule.values[0]!r} keeps out, and a verifier with on_error=allow "
+                "that fails has attached none: nobody is kept out then; write on_error=deny",
+            )
 
 
 def _not_itself(application: Application, where: str) -> Iterator[Problem]:

@@ -78,6 +78,22 @@ def mentions_certificate(rules: RuleSet, around: Surroundings) -> bool:
     )
 
 
+def leaves(
+    rules: RuleSet, around: Surroundings, *, turned: bool = False
+) -> Iterator[tuple[Rule, bool]]:
+    """Every rule that names no group, in groups too, and whether it keeps from matching.
+
+    ``turned`` is for a rule set that stands where things are excluded.
+    """
+    for clause in ("include", "require", "exclude"):
+        for rule in getattr(rules, clause):
+            keeps_out = turned is not (clause == "exclude")
+            if rule.selector != "group":
+                yield rule, keeps_out
+            for group in _groups(rule, around):
+                yield from leaves(group, around, turned=keeps_out)
+
+
 def _every(rules: RuleSet) -> Iterator[Rule]:
     yield from rules.include
     yield from rules.require

@@ -30,7 +30,8 @@ class Question:
         client_ip: whose connection it is; the address is never taken from a header here.
         service_token: the *name* of the service token that the request proved, or "".
         verdicts: by verifier string, what the verifiers of the governing application
-            (``CompiledApplication.verifiers``) said. One that is missing said no.
+            (``CompiledApplication.verifiers``) said. One that is missing said neither yes nor
+            no, if the certificate verified.
     """
 
     identity: Identity

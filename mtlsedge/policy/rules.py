@@ -1,4 +1,9 @@
-"""Does a rule set match? Any of ``include``, all of ``require``, none of ``exclude``."""
+"""Does a rule set match? Any of ``include``, all of ``require``, none of ``exclude``.
+
+A rule that is in doubt (``doubt.py``) counts as what does not admit. On which side that is, is
+settled when the rule is compiled: a policy that admits must not match for it, one that blocks
+must; an ``exclude`` turns that round, each time it is met on the way into nested groups.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ from typing import Literal
 
 from mtlsedge.errors import ConfigurationError, Problem
 from mtlsedge.model import Group, Rule, RuleSet
+from mtlsedge.policy.doubt import Doubts, compile_doubts, or_in_doubt
 from mtlsedge.policy.question import Question
 from mtlsedge.policy.selectors import VERIFIER_SELECTORS, Predicate, compile_selector
 
@@ -16,28 +22,38 @@ CLAUSES: tuple[Clause, ...] = ("include", "require", "exclude")
 _NESTED = 32  # groups within groups; deeper is a mistake
 
 
+def _no_doubts(question: Question) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class RuleTrace:
-    """One rule and whether it was true; for a group, with the rules of each group it names."""
+    """One rule and whether it was true; for a group, with the rules of each group it names.
+
+    With ``doubts``, what failed verifiers did, it is not known, and only counts as that.
+    """
 
     clause: Clause
     rule: Rule
     true: bool
     within: tuple[tuple[str, tuple[RuleTrace, ...]], ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """A rule, its predicate, and the groups that it names."""
+    """A rule, its predicate, the groups that it names, and what it may be in doubt for."""
 
     rule: Rule
     test: Predicate
     groups: tuple[tuple[str, CompiledRules], ...] = ()
+    doubts: Doubts = _no_doubts
 
     def trace(self, clause: Clause, question: Question) -> RuleTrace:
         """Evaluate this rule and everything below it, whether it matters or not."""
         within = tuple((name, tuple(rules.trace(question))) for name, rules in self.groups)
-        return RuleTrace(clause, self.rule, self.test(question), within)
+        true, doubts = self.test(question), self.doubts(question)
+        return RuleTrace(clause, self.rule, true, within, doubts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,40 +79,50 @@ class CompiledRules:
 
 
 class RuleCompiler:
-    """Compiles rule sets that may name groups, each group once."""
+    """Compiles rule sets that may name groups, each group once for each side of doubt."""
 
     def __init__(self, groups: Iterable[Group] = ()) -> None:
         self._sources: Mapping[str, Group] = {group.name: group for group in groups}
-        self._compiled: dict[str, CompiledRules] = {}
+        self._compiled: dict[tuple[str, bool], CompiledRules] = {}
         self._open: list[str] = []
 
-    def group(self, name: str) -> CompiledRules:
+    def group(self, name: str, *, doubt: bool) -> CompiledRules:
         """The compiled rules of a group that there is.
 
         Raises:
             ConfigurationError: it contains itself, or a rule that the edge cannot evaluate.
         """
-        if name not in self._compiled:
+        if (name, doubt) not in self._compiled:
             where = f"group {name!r}"
             if name in self._open or len(self._open) >= _NESTED:
                 path = " -> ".join([*self._open, name])
                 raise _error(where, f"the group contains itself, or too many others: {path}")
             self._open.append(name)
             try:
-                self._compiled[name] = self.rules(self._sources[name].rules, where)
+                found = self.rules(self._sources[name].rules, where, doubt=doubt)
+                self._compiled[name, doubt] = found
             finally:
                 self._open.pop()
-        return self._compiled[name]
+        return self._compiled[name, doubt]
 
-    def rules(self, source: RuleSet, where: str) -> CompiledRules:
-        """Compile one rule set; ``where`` is what errors call its place.
+    def rules(self, source: RuleSet, where: str, *, doubt: bool) -> CompiledRules:
+        """Compile one rule set.
+
+        Args:
+            source: what the operator wrote.
+            where: what errors call its place.
+            doubt: whether it matches where it is in doubt.
 
         Raises:
             ConfigurationError: a rule cannot be evaluated.
         """
         clauses = [
             tuple(
-                self._rule(rule, f"{where}, {clause}[{index}].{rule.selector}")
+                self._rule(
+                    rule,
+                    f"{where}, {clause}[{index}].{rule.selector}",
+                    doubt=doubt is not (clause == "exclude"),
+                )
                 for index, rule in enumerate(getattr(source, clause))
             )
             for clause in CLAUSES
@@ -106,14 +132,24 @@ class RuleCompiler:
         include, require, exclude = clauses
         return CompiledRules(include, require, exclude, _matcher(*tests), verifiers)
 
-    def _rule(self, rule: Rule, where: str) -> CompiledRule:
+    def _rule(self, rule: Rule, where: str, *, doubt: bool) -> CompiledRule:
         named = rule.values if rule.selector == "group" else ()
-        groups = tuple((name, self.group(name)) for name in named if name in self._sources)
+        groups = tuple(
+            (name, self.group(name, doubt=doubt)) for name in named if name in self._sources
+        )
         try:
             test = compile_selector(rule, {name: rules.matches for name, rules in groups})
         except ValueError as error:
             raise _error(where, str(error)) from error
-        return CompiledRule(rule, test, groups)
+        doubts = compile_doubts(rule)
+        if doubts is None:
+            return CompiledRule(rule, test, groups)
+        counts = or_in_doubt(rule, test) if doubt else test
+        return CompiledRule(rule, counts, groups, _unless(test, doubts))
+
+
+def _unless(certain: Predicate, doubts: Doubts) -> Doubts:
+    return lambda question: () if certain(question) else doubts(question)
 
 
 def _verifiers(rules: Iterable[CompiledRule]) -> Iterator[str]:

@@ -37,6 +37,7 @@ GIVEN = (
     "time and revocation lists are those of each request",
     "who showed no certificate would show none, and who was a stranger is one, unless its issuer "
     "is in a client CA's bundle",
+    "what client CAs' verifiers said of a request they would say again",
     "service tokens of the same name have the same secret, and who proved none would prove none",
 )
 GIVEN_WITHOUT_OLD = (
@@ -111,7 +112,7 @@ class Grounds:
             return Known(_refused(shown), None)
         kept = tuple(ca for ca in shown.client_cas if self._same(ca, name))
         perhaps = frozenset(
-            ca for ca in cas if ca not in kept and self._may_be_new(ca, shown, name)
+            ca for ca in cas if ca not in kept and self._may_be_too(ca, shown, name)
         )
         if not kept:
             return Known(_refused(shown), None if perhaps else False)
@@ -147,13 +148,17 @@ class Grounds:
             return new is not None
         return _essence(new) == _essence(self._old.get(name, {}).get(ca))
 
-    def _may_be_new(self, ca: str, shown: Shown, name: str) -> bool:
-        """Whether a client CA by which a certificate did not verify may be one by now."""
-        if self._old is not None:
-            return not self._same(ca, name)
-        if ca in (shown.client_cas or ()):
+    def _may_be_too(self, ca: str, shown: Shown, name: str) -> bool:
+        """Whether a client CA by which a certificate did not verify may be one by now.
+
+        If it is as it was, only for its verifiers, who may have failed then: a rule that needs
+        to know was in doubt, and the line does not say of which client CA.
+        """
+        if self._old is not None and not self._same(ca, name):
+            return True
+        if ca in (shown.client_cas or ()) or shown.issuer not in self._subjects[ca]:
             return False
-        return shown.issuer in self._subjects[ca]
+        return self._old is None or bool(self._new[name][ca].verifiers)
 
 
 def _by_host(configuration: Configuration) -> dict[str, dict[str, ClientCA]]:

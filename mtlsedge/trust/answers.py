@@ -50,6 +50,8 @@ def checked(name: str, answer: object) -> Verdict | Trouble:
         return Trouble(f"answered {type(answer).__name__}, which is no verdict")
     if not isinstance(answer.cache_for, (float, int)) or not isfinite(answer.cache_for):
         return Trouble("answered a verdict whose cache_for is no number of seconds")
+    if answer.failed is not False and (answer.accepted or answer.failed is not True):
+        return Trouble("answered a verdict that is a yes and a failure, or whose failed is odd")
     if not answer.accepted:
         return _rejection(name, answer)
     if not answer.attributes:
@@ -66,14 +68,16 @@ def raised(error: BaseException) -> Trouble:
     return Trouble(f"failed: {kind}{safe_str(error)}")
 
 
-def refusal(name: str, what: str, cache_for: float = 0.0) -> Verdict:
-    """A rejection that names its verifier."""
-    return Verdict(False, f"the verifier {name!r} {what}", cache_for=cache_for)
+def refusal(name: str, what: str) -> Verdict:
+    """A verifier's failure, by its name."""
+    return Verdict(False, f"the verifier {name!r} {what}", failed=True)
 
 
 def _rejection(name: str, answer: Verdict) -> Verdict:
+    what = "cannot tell" if answer.failed else "says no"
     reason = safe_str(answer.reason)[:_LONGEST_REASON] if answer.reason else ""
-    return refusal(name, f"says no: {reason}" if reason else "says no", answer.cache_for)
+    said = f"the verifier {name!r} {what}{f': {reason}' if reason else ''}"
+    return Verdict(False, said, cache_for=answer.cache_for, failed=answer.failed)
 
 
 async def _awaited(answer: Awaitable[object]) -> object:

@@ -2,7 +2,8 @@
 
 A verifier is other people's code. It may answer at once, later or never, raise, or answer
 nonsense; everything but a verdict is what its terms say of an error, and that is a rejection
-unless the operator wrote otherwise. This is the one place that calls verifiers: it bounds how
+unless the operator wrote otherwise. One that blocks is asked aside, or not for a while (see
+``overdue``). This is the one place that calls verifiers: it bounds how
 many questions one has before it, asks once where several want to know the same, and remembers
 an answer for as long as the answer itself says.
 """
@@ -13,9 +14,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
@@ -23,7 +25,10 @@ from mtlsedge.errors import EdgeError
 from mtlsedge.identity import NO_ATTRIBUTES, PeerChain, Verdict
 from mtlsedge.interfaces import IVerifier
 from mtlsedge.trust.answers import Trouble, as_deferred, checked, comes_later, raised, refusal
+from mtlsedge.trust.aside import Aside, Returned
 from mtlsedge.trust.caches import BoundedCache
+from mtlsedge.trust.overdue import Overdue, Watch, noting
+from mtlsedge.trust.question import Key, Question
 from mtlsedge.trust.terms import Terms
 
 _log = Logger()
@@ -36,8 +41,13 @@ LET_THROUGH = Verdict(True)
 
 _REMEMBERED = 4096  # verdicts of one verifier
 _QUIET = 1.0  # seconds between two log lines about the same verifier's troubles
+_REST = 10.0  # seconds, of one that blocks and cannot be asked in threads
+_REMEDY = (
+    "What takes time has to be awaited, as a coroutine or a Deferred, or be done in a thread of "
+    "the verifier's own"
+)
 
-_Key = tuple[str, ...]
+_Call = Callable[[PeerChain, str], Verdict | Trouble | Deferred[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +68,13 @@ class Inquiry:
     recall: Callable[[], Verdict | None]
 
 
-def _key(peer: PeerChain, host: str) -> _Key:
+def _key(peer: PeerChain, host: str) -> Key:
     return (host, *[each.fingerprint_sha256 for each in peer.verified or (peer.leaf,)])
 
 
-def _is_fixed(verdict: Verdict) -> bool:
-    """Whether nobody can change it any more, so that it need not be checked again."""
-    return verdict.attributes is NO_ATTRIBUTES
+def _is_plain(verdict: Verdict) -> bool:
+    """Whether it has no lifetime, and nobody can change it: it need not be checked again."""
+    return verdict.attributes is NO_ATTRIBUTES and verdict.cache_for <= 0.0
 
 
 class VerifierDesk:
@@ -76,6 +86,7 @@ class VerifierDesk:
         clock: for the time that it takes.
         now: the wall clock, by which certificates and remembered verdicts end.
         terms: how to ask.
+        watch: interrupts a verifier that blocks.
     """
 
     def __init__(
@@ -85,17 +96,24 @@ class VerifierDesk:
         clock: IReactorTime,
         now: Callable[[], float],
         terms: Terms = Terms(),  # noqa: B008  # a frozen value
+        watch: Watch | None = None,
     ) -> None:
         self.name = name
         self.verifier = verifier
         self.terms = terms
         self.clock = clock
+        self.watch = watch or Watch()
         self._now = now
-        self._memory: BoundedCache[_Key, _Kept] = BoundedCache(_REMEMBERED)
+        self._otherwise: _Call | None = None  # how it is asked since it blocked
+        self._waits = False  # it has given something to wait for
+        self._rests = 0.0  # until then, by the clock, it is not asked
+        self._limit = terms.concurrency
+        self._most = terms.concurrency  # without the threads that nobody needs, and that live
+        self._memory: BoundedCache[Key, _Kept] = BoundedCache(_REMEMBERED)
         self._remembers = False  # anything at all, so far
-        self._plain = Verdict(False)  # the last that was sound as it stood; at first nobody's
-        self._open: dict[_Key, _Question] = {}
-        self._queue: OrderedDict[_Question, None] = OrderedDict()
+        self._plain = Verdict(False)  # the last that is sound as it stands, at first nobody's
+        self._open: dict[Key, Question] = {}
+        self._queue: OrderedDict[Question, None] = OrderedDict()
         self._thinking = 0
         self._taking = False
         self._told = float("-inf")
@@ -116,7 +134,7 @@ class VerifierDesk:
         return Inquiry(partial(self._put, key, peer, host, timeout), partial(self._recall, key))
 
     def _put(
-        self, key: _Key, peer: PeerChain, host: str, timeout: float
+        self, key: Key, peer: PeerChain, host: str, timeout: float
     ) -> Verdict | Deferred[Verdict]:
         if self._remembers:
             kept = self._recall(key)
@@ -126,17 +144,17 @@ class VerifierDesk:
             question = self._open.get(key)
             if question is not None:
                 return question.wait()
-        if self._thinking < self.terms.concurrency:
+        if self._thinking < self._most:
             answer = self._call(peer, host)
-            if type(answer) is Verdict and answer.cache_for <= 0.0:
-                return answer
+            if answer is self._plain:
+                return self._plain
             if not isinstance(answer, Deferred):
                 return self._concluded(key, peer, answer)
             self._thinking += 1
-            question = self._open[key] = _Question(self, key, peer, host, timeout)
+            question = self._open[key] = Question(self, key, peer, host, timeout)
             question.hear(answer)
         elif len(self._queue) < self.terms.queue:
-            question = self._open[key] = _Question(self, key, peer, host, timeout)
+            question = self._open[key] = Question(self, key, peer, host, timeout)
             self._queue[question] = None
         else:
             return self._judged(Trouble(f"is overloaded: {len(self._queue)} wait for it"))
@@ -151,7 +169,7 @@ class VerifierDesk:
 
     # -- for questions ---------------------------------------------------------------------
 
-    def close(self, question: _Question, result: Verdict | Trouble | None) -> Verdict | None:
+    def close(self, question: Question, result: Verdict | Trouble | None) -> Verdict | None:
         """A question is over, with a result unless nobody wants one; the verdict that it is."""
         self._open.pop(question.key, None)
         if question in self._queue:
@@ -166,7 +184,7 @@ class VerifierDesk:
             return
         self._taking = True
         try:
-            while self._queue and self._thinking < self.terms.concurrency:
+            while self._queue and self._thinking < self._most:
                 question, _ = self._queue.popitem(last=False)
                 self._thinking += 1
                 answer = self._call(question.peer, question.host)
@@ -177,25 +195,42 @@ class VerifierDesk:
 
     # -- parts -----------------------------------------------------------------------------
 
+    @noting
     def _call(self, peer: PeerChain, host: str) -> Verdict | Trouble | Deferred[object]:
+        if self._otherwise is not None:
+            return self._otherwise(peer, host)
+        watch = self.watch
+        before = watch.running
         try:
-            answer: object = self.verifier.verify(peer, host)
+            watch.calls = watch.running = watch.calls + 1
+            try:
+                answer: object = self.verifier.verify(peer, host)
+            finally:
+                watch.running = before
             if answer is self._plain:
                 return self._plain
             if type(answer) is not Verdict and comes_later(answer):
-                return as_deferred(answer)
+                return self._awaited(answer)
             verdict = checked(self.name, answer)
-            if isinstance(verdict, Verdict) and verdict is answer and _is_fixed(verdict):
+            if isinstance(verdict, Verdict) and verdict is answer and _is_plain(verdict):
                 self._plain = verdict
             return verdict
         except KeyboardInterrupt:
             raise
+        except Overdue as overdue:
+            return self._blocked(overdue, peer, host)
         except BaseException as error:  # also the SystemExit of one that gives up on the process
             return self.failed(Failure(error))
+
+    def _awaited(self, answer: Any) -> Deferred[object]:
+        self._waits = True
+        return as_deferred(answer if isinstance(answer, Deferred) else self.watch.steps(answer))
 
     def failed(self, failure: Failure) -> Trouble:
         """The trouble that a failure is, with its traceback in the log."""
         assert failure.value is not None
+        if failure.check(Overdue):
+            return self._rest()
         trouble = raised(failure.value)
         if self._may_tell():
             if failure.check(EdgeError):
@@ -204,7 +239,76 @@ class VerifierDesk:
                 _log.failure("verifier {name} failed", failure, LogLevel.warn, name=self.name)
         return trouble
 
-    def _concluded(self, key: _Key, peer: PeerChain, result: Verdict | Trouble) -> Verdict:
+    # -- one that blocks -------------------------------------------------------------------
+
+    def _blocked(self, overdue: Overdue, peer: PeerChain, host: str) -> Trouble | Deferred[object]:
+        """It was interrupted: it is asked the same in a thread, and from now on everything.
+
+        Not one that has to do with the reactor, whose place is its thread; nor one that keeps
+        all other threads from running, since in one it could not even be interrupted.
+        """
+        if self._waits or overdue.alone:
+            return self._rest()
+        _log.warn(
+            "verifier {name} did not return at once, and everybody waited for it: from now on it "
+            "is asked in threads. {remedy}",
+            name=self.name,
+            remedy=_REMEDY,
+        )
+        self._limit_to(1 if overdue.busy else self.terms.concurrency)
+        self._otherwise = self._call_aside
+        return self._call_aside(peer, host)
+
+    def _call_aside(self, peer: PeerChain, host: str) -> Trouble | Deferred[object]:
+        reactor = IReactorFromThreads(self.clock)
+        try:
+            aside = Aside(reactor, lambda: self.verifier.verify(peer, host), self._lingers)
+        except RuntimeError as error:
+            return Trouble(f"cannot be asked: {error}")
+        return aside.answer.addCallback(self._said_aside)
+
+    def _said_aside(self, returned: Returned) -> object:
+        answer = returned.value
+        if not comes_later(answer):
+            return answer
+        self._limit_to(self.terms.concurrency)
+        self._otherwise = None
+        return self._awaited(answer)
+
+    def _limit_to(self, limit: int) -> None:
+        self._most += limit - self._limit
+        self._limit = limit
+
+    def _lingers(self, begins: bool) -> None:
+        """A thread goes on for nobody, or has ended after all."""
+        self._most += -1 if begins else 1
+        if not begins:
+            self.go_on()
+
+    def _rest(self) -> Trouble:
+        trouble = Trouble(f"kept everybody waiting, and is not asked for {_REST:g} seconds")
+        if self.clock.seconds() >= self._rests:
+            _log.warn(
+                "verifier {name} {what}. {remedy}",
+                name=self.name,
+                what=trouble.what,
+                remedy=_REMEDY,
+            )
+        self._rests = self.clock.seconds() + _REST
+        self._otherwise = self._call_rested
+        for question in list(self._open.values()):  # each of them could block once more
+            question.drop(trouble)
+        return trouble
+
+    def _call_rested(self, peer: PeerChain, host: str) -> Verdict | Trouble | Deferred[object]:
+        if self.clock.seconds() < self._rests:
+            return Trouble("kept everybody waiting, and is not asked for a while")
+        self._otherwise = None
+        return self._call(peer, host)
+
+    # -- what it comes to ------------------------------------------------------------------
+
+    def _concluded(self, key: Key, peer: PeerChain, result: Verdict | Trouble) -> Verdict:
         verdict = self._judged(result)
         if verdict.cache_for > 0.0:
             now = self._now()
@@ -227,7 +331,7 @@ class VerifierDesk:
             )
         return LET_THROUGH
 
-    def _recall(self, key: _Key) -> Verdict | None:
+    def _recall(self, key: Key) -> Verdict | None:
         kept = self._memory.get(key)
         if kept is None:
             return None
@@ -249,96 +353,3 @@ class VerifierDesk:
     def _told_if_idle(self) -> None:
         if self._idle is not None and not self._open and not self._idle.called:
             self._idle.callback(None)
-
-
-class _Question:
-    """One question that is not answered at once, and everybody who waits for the answer.
-
-    Whatever comes first ends it: the answer, its time, or that nobody waits any more.
-    """
-
-    __slots__ = (
-        "_answer",
-        "_desk",
-        "_ended",
-        "_timer",
-        "_verdict",
-        "_waiting",
-        "host",
-        "key",
-        "peer",
-    )
-
-    def __init__(
-        self, desk: VerifierDesk, key: _Key, peer: PeerChain, host: str, timeout: float
-    ) -> None:
-        self.key = key
-        self.peer = peer
-        self.host = host
-        self._desk = desk
-        self._answer: Deferred[object] | None = None
-        self._ended = False
-        self._verdict: Verdict | None = None
-        self._waiting: list[Deferred[Verdict]] = []
-        self._timer: IDelayedCall | None = None
-        seconds = timeout if desk.terms.timeout is None else desk.terms.timeout
-        if seconds > 0.0:
-            self._timer = desk.clock.callLater(seconds, self._too_late, seconds)
-
-    def hear(self, answer: Verdict | Trouble | Deferred[object]) -> None:
-        """The verifier was asked, and this is what it gave."""
-        if not isinstance(answer, Deferred):
-            self._end(answer)
-            return
-        self._answer = answer
-        answer.addCallbacks(self._answered, self._failed)
-
-    def wait(self) -> Verdict | Deferred[Verdict]:
-        """The verdict, once it is there; whoever cancels the Deferred does not want to know."""
-        if self._verdict is not None:
-            return self._verdict
-        waiting: Deferred[Verdict] = Deferred(self._given_up)
-        self._waiting.append(waiting)
-        return waiting
-
-    def _answered(self, value: object) -> None:
-        self._end(checked(self._desk.name, value))
-
-    def _failed(self, failure: Failure) -> None:
-        if not self._ended:
-            self._end(self._desk.failed(failure))
-
-    def _too_late(self, seconds: float) -> None:
-        self._end(Trouble(f"did not answer within {seconds:g} seconds"), late=True)
-        self._cancel()
-
-    def _given_up(self, waiting: Deferred[Verdict]) -> None:
-        if waiting in self._waiting:
-            self._waiting.remove(waiting)
-        if not self._waiting:
-            self._end(None)
-            self._cancel()
-
-    def _end(self, result: Verdict | Trouble | None, *, late: bool = False) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._verdict = self._desk.close(self, result)
-        waiting, self._waiting = self._waiting, []
-        if self._verdict is not None:
-            for each in waiting:
-                each.callback(self._verdict)
-        if late:  # those that waited as long are late as well, and need not be put
-            self._desk.clock.callLater(0, self._desk.go_on)
-        else:
-            self._desk.go_on()
-
-    def _cancel(self) -> None:
-        if self._answer is None:
-            return  # it was never put
-        try:
-            self._answer.cancel()
-        except Exception:
-            _log.failure("verifier {name} could not be cancelled", name=self._desk.name)

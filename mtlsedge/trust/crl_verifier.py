@@ -17,7 +17,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from mtlsedge.errors import BadCrl, BadVerifier
-from mtlsedge.identity import PeerChain, Verdict
+from mtlsedge.identity import PeerChain, Reason, Verdict
 from mtlsedge.interfaces import IVerifierFactory, IVerifierService
 from mtlsedge.model import CrlSource
 from mtlsedge.trust.arguments import Pairs, read_arguments, the_one
@@ -49,7 +49,8 @@ class CrlVerifier:
         failed = self._lists.check(peer.verified, self._now())
         if failed is None:
             return _ACCEPTED
-        return Verdict(False, failed.detail, cache_for=_FOR_A_MOMENT)
+        untold = failed.reason is not Reason.REVOKED  # policy=warn is for that, not on_error
+        return Verdict(False, failed.detail, cache_for=_FOR_A_MOMENT, failed=untold)
 
     def startService(self, edge: Any) -> None:
         """See ``IVerifierService``.

@@ -38,7 +38,7 @@ _KEYS = ("evaluate_url", "keys_url", "ca", "cache_for")
 class ExternalVerifier:
     """Accepts whom an evaluator accepts in a signed answer to this very question.
 
-    An answer that is not signed as it must be, or answers another question, is a no, and not
+    An answer that is not signed as it must be, or answers another question, is none, and not
     an error of the kind that ``on_error`` is about: somebody made it.
     """
 
@@ -87,12 +87,12 @@ class ExternalVerifier:
         kid = _kid(token)
         key = await keys.find(kid) if kid else None
         if key is None:
-            return Verdict(False, f"its answer is not signed by a key at {self._keys_url}")
+            return _untold(f"its answer is not signed by a key at {self._keys_url}")
         try:
             signed = jws.deserialize_compact(token, key, [_ALGORITHM])
             claims = json.loads(signed.payload)
         except (JoseError, ValueError, TypeError, RecursionError):
-            return Verdict(False, "the signature of its answer does not hold")
+            return _untold("the signature of its answer does not hold")
         return self._read(claims, nonce)
 
     def _claims(self, peer: PeerChain, host: str, nonce: str) -> dict[str, Any]:
@@ -120,17 +120,19 @@ class ExternalVerifier:
 
     def _read(self, claims: object, nonce: str) -> Verdict:
         if not isinstance(claims, Mapping):
-            return Verdict(False, "its answer has no claims")
+            return _untold("its answer has no claims")
         answered, now = claims.get("nonce"), self._edge.now()
         if not isinstance(answered, str) or not compare_digest(answered.encode(), nonce.encode()):
-            return Verdict(False, "its answer is to another question: the nonce is not ours")
+            return _untold("its answer is to another question: the nonce is not ours")
         begins, ends = _seconds(claims.get("iat")), _seconds(claims.get("exp"))
         if begins is None or ends is None:
-            return Verdict(False, "its answer does not say for when it is (iat, exp)")
+            return _untold("its answer does not say for when it is (iat, exp)")
         if not begins - _LEEWAY <= now < ends + _LEEWAY:
-            return Verdict(False, "its answer is not of now; are both clocks right?")
-        if claims.get("success") is not True:
-            return Verdict(False, "the evaluator does not accept it")
+            return _untold("its answer is not of now; are both clocks right?")
+        success = claims.get("success")
+        if success is not True:
+            untold = success is not False
+            return Verdict(False, "the evaluator does not accept it", failed=untold)
         return Verdict(True, cache_for=max(0.0, min(self._cache_for, ends - now)))
 
 
@@ -159,6 +161,10 @@ class ExternalFactory:
             ca,
             seconds("cache_for", the_one(pairs, "cache_for", "0")),
         )
+
+
+def _untold(why: str) -> Verdict:
+    return Verdict(False, why, failed=True)
 
 
 def _token(content: bytes) -> str:

@@ -13,29 +13,37 @@ from mtlsedge.errors import VerifierFailed
 from mtlsedge.identity import PeerChain, Verdict
 from mtlsedge.interfaces import IVerifierFactory, IVerifierService
 from mtlsedge.trust.arguments import read_arguments, the_one
+from mtlsedge.trust.bearer import BearerToken, service_token
 from mtlsedge.trust.services import described, service_ca, service_url
 from mtlsedge.trust.terms import seconds
 
-_KEYS = ("url", "ca", "cache_for")
+_KEYS = ("url", "ca", "token_file", "cache_for")
 
 
 @implementer(IVerifierService)
 class HttpVerifier:
     """Accepts whom a service accepts."""
 
-    def __init__(self, url: str, ca: bytes, cache_for: float) -> None:
+    def __init__(
+        self, url: str, ca: bytes, cache_for: float, token: BearerToken | None = None
+    ) -> None:
         """``cache_for`` is in seconds, for answers that do not say themselves."""
         self._url = url
         self._ca = ca
         self._cache_for = cache_for
+        self._token = token
         self._client: Any = None
 
     def startService(self, edge: Any) -> None:
         """See ``IVerifierService``."""
         self._client = edge.http(self._ca)
+        if self._token is not None:
+            self._token.start(edge)
 
     def stopService(self) -> Any:
         """See ``IVerifierService``."""
+        if self._token is not None:
+            self._token.stop()
         client, self._client = self._client, None
         return client.close() if client is not None else None
 
@@ -49,7 +57,8 @@ class HttpVerifier:
             raise VerifierFailed("it is not in service")
         question = {"input": {"host": host, "certificate": described(peer)}}
         content = json.dumps(question).encode("ascii")
-        answer = await self._client.post(self._url, content, "application/json")
+        bearer = self._token.text if self._token is not None else ""
+        answer = await self._client.post(self._url, content, "application/json", bearer)
         if answer.status != 200:
             raise VerifierFailed(f"the service answered {answer.status}")
         return self._read(answer.content)
@@ -62,7 +71,8 @@ class HttpVerifier:
         if not isinstance(answer, Mapping):
             raise VerifierFailed("the service answered no JSON object")
         if "result" not in answer:
-            return Verdict(False, "the service has no result for it")  # OPA: it is undefined
+            # OPA: it is undefined, as everything is while no policy is loaded.
+            return Verdict(False, "the service has no result for it", failed=True)
         result = answer["result"]
         if isinstance(result, bool):
             return Verdict(result, cache_for=self._cache_for)
@@ -81,15 +91,17 @@ class HttpFactory:
     """Makes ``HttpVerifier`` of a URL."""
 
     name = "http"
-    syntax = "http:url=URL[,ca=FILE][,cache_for=DURATION]"
-    files = ("ca",)
+    syntax = "http:url=URL[,ca=FILE][,token_file=FILE][,cache_for=DURATION]"
+    files = ("ca", "token_file")
     help = (
         'Asks a decision service: POST {"input": {"host": ..., "certificate": {...}}} to url=, '
         'which answers {"result": true}, or {"result": {"allow": true, "reason": "...", '
         '"attributes": {"department": "radiology"}, "cache_for": 60}}. Open Policy Agent\'s data '
         "API is such a service: url=http://127.0.0.1:8181/v1/data/edge/decision. https needs "
         "ca=, the CAs that may have signed the service's certificate; http goes to this machine "
-        "only. Answers that do not say for how long they hold hold for cache_for=, 0 unless given."
+        "only. The token in token_file= is sent as Authorization: Bearer, and read again when it "
+        "changes. An answer without a result is no answer: give a rule of OPA's a default. Those "
+        "that do not say for how long they hold hold for cache_for=, 0 unless given."
     )
 
     def makeVerifier(self, spec: str) -> HttpVerifier:
@@ -97,7 +109,8 @@ class HttpFactory:
         pairs = read_arguments(spec, _KEYS)
         ca = service_ca(pairs)
         url = service_url(pairs, "url", ca)
-        return HttpVerifier(url, ca, seconds("cache_for", the_one(pairs, "cache_for", "0")))
+        cache_for = seconds("cache_for", the_one(pairs, "cache_for", "0"))
+        return HttpVerifier(url, ca, cache_for, service_token(pairs))
 
 
 def _attributes(found: object) -> dict[str, str]:

@@ -21,13 +21,13 @@ from mtlsedge.trust.caches import LARGEST_CACHED, BoundedCache
 from mtlsedge.trust.certificates import read_certificate
 from mtlsedge.trust.chains import MOST_SENT, Attempt, ChainBuilder
 from mtlsedge.trust.crl_health import CrlHealth
-from mtlsedge.trust.jury import Heard, Jury
+from mtlsedge.trust.jury import Jury
 from mtlsedge.trust.lifetime import Lifetimes, refused
 from mtlsedge.trust.ocsp_chains import NO_DESKS, Statuses, statuses_of
 from mtlsedge.trust.ocsp_status import StatusDesk
 from mtlsedge.trust.outcomes import Built, Failed, Path, accepted
 from mtlsedge.trust.revocation import RevocationLists
-from mtlsedge.trust.testimony import Juries, Spoken, Testimony, Vouched, learned
+from mtlsedge.trust.testimony import Juries, Spoken, Testimony, Vouched, in_doubt, learned
 
 _VOUCHED = 1024  # identities that verifiers vouched for
 _Vouched = tuple[object, ...]
@@ -163,7 +163,7 @@ class ClientTrust:
         try:
             desk = self._desk(spec)
         except BadVerifier as error:
-            return Verdict(False, str(error))
+            return Verdict(False, str(error), failed=True)
         return desk.ask(peer, server_name, self._timeout)
 
     def inquiry(self, spec: str, peer: PeerChain, server_name: str) -> Inquiry:
@@ -314,22 +314,15 @@ class ClientTrust:
             if isinstance(told, Failed):
                 return refused(peer, told)
             paths = told
-        heard: list[Heard] = []
         spoken: dict[str, Spoken] = {}
-        accepting: list[Path] = []
-        objection: str | None = None
         for path in paths:
-            said = await self._juries.hear(peer, path, server_name)
-            heard.append(said[1])
-            if said[1].objection is None:
-                accepting.append(path)
-                spoken[path.client_ca] = said
-            else:
-                objection = objection or said[1].objection
+            spoken[path.client_ca] = await self._juries.hear(peer, path, server_name)
+        heard = [said for _, said in spoken.values()]
+        accepting = tuple(path for path in paths if spoken[path.client_ca][1].objection is None)
         if not accepting:
-            failed = Failed(Reason.REJECTED, objection or "", chain=paths[0].chain)
-            return refused(peer, failed)
-        identity = self._vouched_for(peer, tuple(accepting), spoken, server_name)
+            objection = next(filter(None, (said.objection for said in heard)), "")
+            return refused(peer, Failed(Reason.REJECTED, objection, chain=paths[0].chain))
+        identity = self._vouched_for(peer, accepting, spoken, server_name)
         # They took their time, in which lists may have changed, and certificates ended.
         changed = self._lifetimes.still_good(identity, self._now())
         if changed is None and built is not None and paths is built.paths:
@@ -340,13 +333,15 @@ class ClientTrust:
         self, peer: PeerChain, paths: tuple[Path, ...], spoken: dict[str, Spoken], host: str
     ) -> Identity:
         """The same `Identity` for the same findings: much is remembered by it."""
+        doubts = in_doubt(spoken)
+        spoken = {path.client_ca: spoken[path.client_ca] for path in paths}
         attributes = learned(tuple(spoken.values()))
         ders = tuple(tuple(each.der for each in path.chain) for path in paths)
         sent = tuple(each.der for each in peer.sent)
-        key = (host, ders, tuple(spoken), sent, frozenset(attributes.items()))
+        key = (host, ders, tuple(spoken), sent, frozenset(attributes.items()), doubts)
         identity = self._vouched.get(key)
         if identity is None:
-            identity = accepted(peer, paths, attributes)
+            identity = replace(accepted(peer, paths, attributes), in_doubt=doubts)
             if self._verifies:
                 identity = replace(identity, testimony=Testimony(host, spoken))
             if sum(len(each.der) for each in (peer.leaf, *peer.sent)) <= LARGEST_CACHED:

@@ -30,12 +30,15 @@ class Heard:
         until: when it is to be heard again about who stays, in seconds since the epoch; infinity
             where no verdict that counts has a lifetime.
         said: the verdicts, in the order of those who were asked, and when each ends.
+        doubt: what those did that failed, but for whom it might have come out otherwise, or with
+            other attributes; "" where nobody did.
     """
 
     objection: str | None = None
     attributes: Mapping[str, str] = field(default_factory=lambda: NO_ATTRIBUTES)
     until: float = inf
     said: tuple[_Said, ...] = ()
+    doubt: str = ""
 
 
 _NOTHING_AGAINST = Heard()
@@ -81,14 +84,19 @@ def _settled(said: list[_Said]) -> Heard:
     """The last one's word is everybody's."""
     verdict, until = said[-1]
     objection = None if verdict.accepted else verdict.reason
-    return Heard(objection, verdict.attributes, until, tuple(said))
+    failed = [each for each in said if each[0].failed]
+    if not failed:
+        return Heard(objection, verdict.attributes, until, tuple(said))
+    until = min(until, *[end for _, end in failed])
+    return Heard(objection, verdict.attributes, until, tuple(said), _doubt(failed))
 
 
 def _unanimous(said: list[_Said]) -> Heard:
     """Everybody said the same."""
     if not said[0][0].accepted:
         objection = "; ".join(verdict.reason for verdict, _ in said)
-        return Heard(objection, until=min(until for _, until in said), said=tuple(said))
+        until = min(until for _, until in said)
+        return Heard(objection, until=until, said=tuple(said), doubt=_doubt(said))
     if len(said) == 1:
         return _settled(said)
     learned: dict[str, str] = {}
@@ -97,7 +105,11 @@ def _unanimous(said: list[_Said]) -> Heard:
     return Heard(None, learned or NO_ATTRIBUTES, min(until for _, until in said), tuple(said))
 
 
+def _doubt(said: list[_Said]) -> str:
+    return "; ".join([verdict.reason for verdict, _ in said if verdict.failed])
+
+
 def _end(verdict: Verdict, now: float) -> float:
-    if verdict is LET_THROUGH:
+    if verdict is LET_THROUGH or verdict.failed:
         return now + _TRY_AGAIN
     return now + max(verdict.cache_for, SOONEST) if verdict.cache_for > 0.0 else inf

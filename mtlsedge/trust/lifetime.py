@@ -45,7 +45,7 @@ class Lifetimes:
         if tuple(path.client_ca for path in paths) == identity.client_cas:
             return None
         found = accepted(peer, paths, identity.attributes)
-        return replace(found, testimony=identity.testimony)
+        return replace(found, in_doubt=identity.in_doubt, testimony=identity.testimony)
 
     def next_change(self, identity: Identity, now: float) -> float:
         """See ``ClientTrust.next_change``."""

@@ -6,18 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from mtlsedge.interfaces import IVerifierService
 from mtlsedge.trust.answers import comes_later
 from mtlsedge.trust.asking import VerifierDesk
+from mtlsedge.trust.overdue import Watch
 from mtlsedge.trust.verifiers import MadeVerifier, make_verifier
 
 _log = Logger()
 
 _STOPPING = 5.0  # seconds that a verifier may take to end
+
+_watch = Watch()  # one in each process, as there is one main thread
 
 
 class VerifierPanel:
@@ -42,6 +45,7 @@ class VerifierPanel:
         self._make = make
         self._desks: dict[str, VerifierDesk] = {}
         self._services: list[_Service] = []
+        self._watched = False
 
     def desk(self, spec: str) -> VerifierDesk:
         """Where the verifier of a string is asked.
@@ -52,14 +56,20 @@ class VerifierPanel:
         desk = self._desks.get(spec)
         if desk is None:
             made = self._make(spec)
-            desk = self.desk_type(made.name, made.verifier, self._clock, self._now, made.terms)
-            self._desks[spec] = desk
+            desk = self._desks[spec] = self.desk_type(
+                made.name, made.verifier, self._clock, self._now, made.terms, _watch
+            )
         return desk
 
     def start(self, edge: Any) -> None:
-        """Start the verifiers that are services; ``edge`` provides ``IEdge``."""
+        """Start the verifiers that are services; ``edge`` provides ``IEdge``.
+
+        From now on none of them may block, where the reactor runs in the main thread.
+        """
         if self._services:
             return
+        if self._desks and not self._watched and IReactorFromThreads.providedBy(self._clock):
+            self._watched = _watch.start()
         for desk in self._desks.values():
             if IVerifierService.providedBy(desk.verifier):
                 service = _Service(desk, desk.verifier, self._clock)
@@ -71,11 +81,19 @@ class VerifierPanel:
         services, self._services = self._services, []
         for service in services:
             service.desk.when_idle().addCallback(service.stop)
+        idle = [desk.when_idle() for desk in self._desks.values()]
+        gatherResults(idle).addCallback(self._not_watched)
 
     def stop(self) -> Deferred[Any]:
         """Stop all verifiers now; fires when they have ended, or have taken too long."""
         services, self._services = self._services, []
+        self._not_watched()
         return gatherResults([service.stop() for service in services])
+
+    def _not_watched(self, _: object = None) -> None:
+        if self._watched:
+            self._watched = False
+            _watch.stop()
 
 
 class _Service:

@@ -64,6 +64,15 @@ def learned(spoken: Sequence[Spoken]) -> Mapping[str, str]:
     return MappingProxyType(attributes) if attributes else NO_ATTRIBUTES
 
 
+def in_doubt(
+    spoken: Mapping[str, Spoken], before: Sequence[tuple[str, str]] = ()
+) -> tuple[tuple[str, str], ...]:
+    """The ``Identity.in_doubt`` of what juries said; ``before`` counts for those not among them."""
+    doubts = {name: why for name, why in before if name not in spoken}
+    doubts |= {name: heard.doubt for name, (_, heard) in spoken.items() if heard.doubt}
+    return tuple(sorted(doubts.items()))
+
+
 class Juries:
     """The juries of one host's client CAs.
 
@@ -119,10 +128,14 @@ class Juries:
         if not left:
             return _rejected(identity, tuple(spoken.values()))
         attributes = learned(tuple(left.values()))
-        if tuple(left) == identity.client_cas and attributes == identity.attributes:
+        doubts = in_doubt(spoken, identity.in_doubt)
+        found = (tuple(left), attributes, doubts)
+        if found == (identity.client_cas, identity.attributes, identity.in_doubt):
             return None
         peer, _ = next(iter(left.values()))
-        return replace(identity, chain=peer, client_cas=tuple(left), attributes=attributes)
+        return replace(
+            identity, chain=peer, client_cas=found[0], attributes=attributes, in_doubt=doubts
+        )
 
     def until(self, identity: Identity) -> float:
         """When to ask `against` again, in seconds since the epoch."""
@@ -175,7 +188,8 @@ class Juries:
         for name, (peer, heard) in tuple(testimony.spoken.items()):
             if heard.until <= self._now():
                 fault = "its verifiers could not be asked again"
-                testimony.spoken[name] = peer, replace(heard, objection=fault, until=inf)
+                heard = replace(heard, objection=fault, until=inf, doubt=fault)
+                testimony.spoken[name] = peer, heard
 
     def _over(self, _: object, testimony: Testimony) -> None:
         testimony.asking = False

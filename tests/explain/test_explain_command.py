@@ -126,6 +126,32 @@ def test_json_has_all_of_it(tmp_path: Path, ask: Any) -> None:
     assert [False] == [rule["true"] for rule in account["policies"][0]["rules"]]
 
 
+def test_what_is_in_doubt_is_told_with_what_it_counts_as(tmp_path: Path, ask: Any) -> None:
+    """For people and for programs: a list of somebody else's tells nothing of this client."""
+    spec = f"crl:file={certs.crl_file('others.crl', ca=certs.OTHER_CA)}"
+    policy = tables.policy("allow", include=[EVERYONE], exclude=[{"verifier": spec}])
+    twin = {**tables.client_ca(NAME), "name": "twin", "verifier": spec}
+    config = written(
+        tmp_path,
+        application=[tables.application(NAME, policy)],
+        client_ca=[tables.client_ca(NAME), twin],
+    )
+    asked = ("--config", config, "--url", f"https://{NAME}/", "--cert")
+    asked = (*asked, str(certs.client().certificate))
+    status, out = ask(*asked)
+    why = "the verifier 'crl' cannot tell: no usable CRL of CN=Test Client CA"
+    assert 3 == status
+    assert f"true  exclude  verifier = {spec}\n" in out
+    assert f"in doubt, which counts as true: {why}" in out
+    assert f"in doubt for client CA 'twin': {why}" in out
+    assert f"{spec}  fails: {why}" in out
+    account = json.loads(ask(*asked, "--json")[1])
+    excluded = account["policies"][0]["rules"][1]
+    assert (True, True) == (excluded["true"], excluded["doubts"][0].startswith(why))
+    assert account["rule_verifiers"][0]["failed"]
+    assert ["twin"] == list(account["certificate"]["in_doubt"])
+
+
 def test_a_bad_configuration_is_status_1_and_a_bad_question_2(tmp_path: Path, ask: Any) -> None:
     """Each with what is wrong."""
     assert 1 == ask("--config", str(tmp_path / "none.toml"), "--url", f"https://{NAME}/")[0]

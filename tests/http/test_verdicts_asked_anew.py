@@ -54,12 +54,15 @@ class Judge:
 
 
 class Scene:
-    """A host whose one rule asks a verifier, or two of which either will do."""
+    """A host whose one rule asks a verifier, or two of which either will do; or keeps them out."""
 
-    def __init__(self, **verifiers: Told) -> None:
+    def __init__(self, *, excluded: bool = False, **verifiers: Told) -> None:
         self.now = NOW
         rule = model.Rule("verifier", tuple(verifiers))
-        policy = model.Policy("one", "bypass", model.RuleSet((rule,)))
+        rules = model.RuleSet((rule,))
+        if excluded:
+            rules = model.RuleSet((model.Rule("certificate"),), exclude=(rule,))
+        policy = model.Policy("one", "bypass", rules)
         application = model.Application("app", (model.Domain(NAME, "/"),), (policy,), "aud")
         judge: Any = Judge(lambda: self.now, **verifiers)
         self.bench = Bench(applications=[application], judge=judge)
@@ -124,6 +127,27 @@ def test_one_that_raises_or_answers_nonsense_is_a_no() -> None:
         assert 200 == scene.status(client)
         told.says = nonsense
         assert 403 == scene.status(client)
+
+
+@pytest.mark.parametrize("lasts", [0.0, 30.0])
+def test_a_failure_is_not_served_by_what_a_no_led_to(lasts: float) -> None:
+    """Where a no admits, for an exclusion; nor does the log tell of the one for the other."""
+    told = Told()
+    scene = Scene(excluded=True, told=told)
+    client = scene.client()
+    no, failed = (Verdict(False, "gone", cache_for=lasts, failed=f) for f in (False, True))
+    said = []
+    for told.says in (no, no, failed, failed, no, "garbage", YES, no):
+        said.append([scene.status(each) for each in (client, scene.client())])
+        scene.now += lasts
+    assert [[200] * 2] * 2 + [[403] * 2] * 2 + [[200] * 2] + [[403] * 2] * 2 + [[200] * 2] == said
+    reasons = {line["reason"] for line in scene.bench.lines if line["status"] == 403}
+    assert {
+        "no policy matched: 'one' excludes this verifier",
+        "no policy matched: 'one' excludes this verifier (the verifier 'told' cannot tell: gone)",
+        "no policy matched: 'one' excludes this verifier "
+        "(the verifier 'told' answered str, which is no verdict)",
+    } == reasons
 
 
 def test_other_attributes_are_another_word(decided: list[Any]) -> None:

@@ -89,6 +89,20 @@ def test_a_verdict_that_fails_is_a_403(thinking: Bench, judge: Judge) -> None:
     assert 0 == thinking.endpoint.asked
 
 
+def test_a_verdict_that_fails_keeps_out_whom_it_may_have_meant(judge: Judge) -> None:
+    """It is not as if it had not been asked; and the log has its name."""
+    asked = model.Rule("verifier", ("pin:x",))
+    rules = model.RuleSet((model.Rule("everyone"),), (), (asked, model.Rule("attribute", ("a=b",))))
+    source = application()
+    policy = replace(source.policies[0], rules=rules)
+    bench = Bench(applications=[replace(source, policies=(policy,))], judge=judge)
+    client = bench.client(holder())
+    client.say(get())
+    judge.answers[0].errback(ZeroDivisionError())
+    assert [403] == statuses(client.taken())
+    assert "(the verifier 'pin' could not be asked)" in bench.lines[-1]["reason"]
+
+
 def test_a_verdict_for_a_client_that_left_is_too_late(thinking: Bench, judge: Judge) -> None:
     """No origin is asked, and the line is written once."""
     client = thinking.client(holder())

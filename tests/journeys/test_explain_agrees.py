@@ -18,7 +18,7 @@ import pytest
 from explaining import FULL, SEED, Live, explained_all, question
 
 from mtlsedge.explain.account import Account
-from support import triples
+from support import odd_verifiers, triples
 from support.edge import Edge
 from support.origin import CountingOrigin, Received
 
@@ -36,16 +36,19 @@ _TOKEN = re.compile(r"<token: (.*)>\Z")
 def test_what_is_explained_is_what_happens(tmp_path: Path, number: int) -> None:
     """Status, decision and reason, what the log says of the certificate, and the origin's head."""
     random = Random(f"{SEED}.{number}")
+    plugins = tmp_path / "plugins"
+    env = odd_verifiers.install(plugins)
     with CountingOrigin() as origin:
         config = triples.configuration(random, origin.url)
-        with Edge(tmp_path, config) as edge:
+        with Edge(tmp_path, config, env=env) as edge:
             live = Live(edge, origin)
             questions = [question(random, edge.port) for _ in range(EACH)]
             outcomes = [live.ask(who, asked) for who, asked in questions]
             lines = edge.access_log(len(questions))
             live.close()
     assert len(questions) == len(lines)
-    explained = explained_all(edge.config_path, [asked for _, asked in questions])
+    with odd_verifiers.found_here(plugins):
+        explained = explained_all(edge.config_path, [asked for _, asked in questions])
     for (who, asked), outcome, line, account in zip(
         questions, outcomes, lines, explained, strict=True
     ):

@@ -19,7 +19,7 @@ from mtlsedge.explain.account import Account
 from mtlsedge.explain.command import load_configuration
 from mtlsedge.replay.judging import Judging
 from mtlsedge.replay.logged import Verdict, asked_in, moment_of, verdict_of
-from support import toml, triples
+from support import odd_verifiers, toml, triples
 from support.edge import Edge
 from support.origin import CountingOrigin
 
@@ -35,9 +35,10 @@ def test_another_configuration_is_foretold_from_the_log(
 ) -> None:
     """What is certain is so, and what is so is always possible."""
     random = Random(f"replay {SEED}.{number}")
+    env = odd_verifiers.install(tmp_path / "plugins")
     with CountingOrigin() as origin:
         config = triples.configuration(random, origin.url)
-        with Edge(tmp_path, config) as edge:
+        with Edge(tmp_path, config, env=env) as edge:
             live = Live(edge, origin)
             questions = [question(random, edge.port) for _ in range(EACH)]
             for who, asked in questions:
@@ -45,9 +46,10 @@ def test_another_configuration_is_foretold_from_the_log(
             lines = edge.access_log(EACH)
             live.close()
         other = written(tmp_path, edge, another(random, config, origin.url, same_cas=not old_known))
-    old = load_configuration(edge.config_path) if old_known else None
-    judging = Judging(load_configuration(other), old)
-    truths = explained_all(other, [asked for _, asked in questions])
+    with odd_verifiers.found_here(tmp_path / "plugins"):
+        old = load_configuration(edge.config_path) if old_known else None
+        judging = Judging(load_configuration(other), old)
+        truths = explained_all(other, [asked for _, asked in questions])
     told = Counter[str]()
     for line, truth, (who, asked) in zip(lines, truths, questions, strict=True):
         if line["event"] != "request" or verdict_of(line) is None:

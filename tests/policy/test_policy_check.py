@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -183,3 +184,27 @@ def test_a_pattern_that_leaves_out_its_own_root() -> None:
     both = application("app", f"{WITH_CA}/alpha/*", f"{WITH_CA}/alpha", policies=(demand,))
     assert () == policy_warnings(configuration(both))
     assert [] == warned(demand, domain=f"{WITH_CA}/*")
+
+
+@pytest.mark.parametrize("spec", ["http:url=http://127.0.0.1,on_error=allow", "http:url=x"])
+def test_an_attribute_that_keeps_out_and_a_verifier_that_is_let_through(spec: str) -> None:
+    """While it fails it attaches nothing; and neither alone is any harm."""
+    suspended, named = rule("attribute", "state=suspended"), rule("verifier", spec)
+    groups = (Group("out", rules(suspended)),)
+    for asked, expected in (
+        (policy("p", "allow", named, exclude=(suspended,)), True),
+        (policy("p", "block", suspended, named), True),
+        (policy("p", "allow", named, exclude=(rule("group", "out"),)), True),
+        (policy("p", "block", CERTIFICATE, exclude=(rule("group", "out"), named)), False),
+        (policy("p", "allow", named, require=(suspended,)), False),
+    ):
+        source = replace(
+            configuration(application("app", WITH_CA, policies=(asked,))), groups=groups
+        )
+        found = [str(each) for each in policy_warnings(source)]
+        assert (expected and "allow" in spec) is any("nobody is kept out" in w for w in found)
+    ca = ClientCA("A", b"", (WITH_CA,), verifiers=(spec,))
+    alone = policy("p", "allow", CERTIFICATE, exclude=(suspended,))
+    source = configuration(application("app", WITH_CA, policies=(alone,)))
+    found = [str(each) for each in policy_warnings(replace(source, client_cas=(ca,)))]
+    assert ("allow" in spec) is any("nobody is kept out" in each for each in found)

@@ -17,7 +17,7 @@ YES, NO = rule("method", "GET"), rule("method", "POST")
 
 def compiled(source: RuleSet, *groups: Group) -> CompiledRules:
     """A rule set, ready to be asked."""
-    return RuleCompiler(groups).rules(source, "here")
+    return RuleCompiler(groups).rules(source, "here", doubt=False)
 
 
 @pytest.mark.parametrize(

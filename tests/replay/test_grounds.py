@@ -126,3 +126,12 @@ def test_a_client_ca_that_is_new_may_be_one_more() -> None:
     assert ((certs.CLIENT_CA,), {"Twin"}) == (known.identity.client_cas, known.perhaps)
     known = Grounds(configured(ca(), twin), configured(ca(), twin)).known(shown(), HOST)
     assert set() == known.perhaps
+
+
+def test_a_client_ca_with_verifiers_may_be_one_more() -> None:
+    """They may have failed then, which the log tells of nobody who verified by another."""
+    twin = ca("Twin", bundle=certs.CLIENT_CA, verifiers=("chain",))
+    both = configured(ca(), twin)
+    assert {"Twin"} == Grounds(both, both).known(shown(), HOST).perhaps
+    stranger = configured(ca(), ca(SECOND, verifiers=("chain",)))
+    assert set() == Grounds(stranger, stranger).known(shown(), HOST).perhaps

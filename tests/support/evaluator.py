@@ -27,6 +27,7 @@ class Service(HTTPService):
         gets, posts: the answers to each method.
         delay: seconds before each answer to a POST.
         asked: the paths that were asked for, in order.
+        token: what everybody has to show; 401 without it.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class Service(HTTPService):
         self.posts: dict[str, Answer] = {}
         self.delay = 0.0
         self.asked: list[str] = []
+        self.token = ""
         service = self
 
         class Handler(QuietHandler):
@@ -51,7 +53,8 @@ class Service(HTTPService):
                 time.sleep(service.delay if answers is service.posts else 0.0)
                 answer = answers[self.path](asked)
                 body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-                self.send_response(200)
+                wanted = f"Bearer {service.token}" if service.token else None
+                self.send_response(200 if self.headers["Authorization"] == wanted else 401)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

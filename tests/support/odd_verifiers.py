@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import twisted.plugins
+from mtlsedge.trust import verifiers
+
 _PLUGIN = '''
-"""odd:KIND-ANSWER, such as odd:coroutine-hang."""
+"""odd:KIND-ANSWER, such as odd:coroutine-hang; odd:blocks-HOW, such as odd:blocks-loop."""
+
+import re
+import socket
+import threading
+import time
 
 from twisted.internet import defer
 from twisted.plugin import IPlugin
@@ -21,9 +30,33 @@ def outcome(answer):
         return Verdict(True, attributes={"department": "radiology \\u00e9%"})
     if answer == "no":
         return Verdict(False, "not today")
+    if answer == "unsure":
+        return Verdict(False, "two of that name", failed=True)
     if answer == "raise":
         raise RuntimeError("the database is gone")
     return "garbage"
+
+
+LOCK = threading.Lock()
+LOCK.acquire()
+PAIR = socket.socketpair()
+
+
+def block(how):
+    if how == "sleep":
+        time.sleep(3600)
+    elif how == "loop":
+        while True:
+            pass
+    elif how == "recv":
+        PAIR[0].recv(1)
+    elif how == "lock":
+        LOCK.acquire()
+    elif how == "match":
+        re.match("(a+)+$", "a" * 60 + "b")
+    elif how == "slow":
+        time.sleep(0.8)
+    return Verdict(True)
 
 
 @implementer(IVerifierService)
@@ -39,12 +72,16 @@ class Odd:
         print("odd: stopped", flush=True)
 
     def verify(self, peer, host):
+        if self.kind == "blocks":
+            return block(self.answer)
         if self.kind == "sync":
-            return outcome(self.answer)
+            return block("sleep") if self.answer == "hang" else outcome(self.answer)
         if self.kind == "deferred":
             later = defer.Deferred(lambda _: print("odd: cancelled", flush=True))
             if self.answer != "hang":
                 self.edge.reactor.callLater(0.05, self.fire, later)
+            else:
+                print("odd: hangs", flush=True)
             return later
         return self.think()
 
@@ -84,3 +121,16 @@ def install(directory: Path) -> Mapping[str, str]:
     plugins.mkdir(parents=True)
     (plugins / "odd_plugin.py").write_text(_PLUGIN)
     return {"PYTHONPATH": str(directory)}
+
+
+@contextmanager
+def found_here(directory: Path) -> Iterator[None]:
+    """Have this process find what is installed there, too."""
+    place = str(directory / "twisted" / "plugins")
+    twisted.plugins.__path__.append(place)
+    verifiers._latest = (0.0, None, ())  # what is remembered for a moment
+    try:
+        yield
+    finally:
+        twisted.plugins.__path__.remove(place)
+        verifiers._latest = (0.0, None, ())

@@ -96,6 +96,22 @@ AT_ONCE: list[tuple[str, Callable[[], Any], str]] = [
         lambda: Verdict(True, attributes=["team"]),  # type: ignore[arg-type]
         "the verifier 'odd' attached attributes that are not text",
     ),
+    (
+        "sync no answer",
+        lambda: Verdict(False, "two of that name", failed=True),
+        "the verifier 'odd' cannot tell: two of that name",
+    ),
+    ("sync bare no answer", lambda: Verdict(False, failed=True), "the verifier 'odd' cannot tell"),
+    (
+        "sync yes and no answer",
+        lambda: Verdict(True, failed=True),
+        "the verifier 'odd' answered a verdict that is a yes and a failure",
+    ),
+    (
+        "sync odd failure",
+        lambda: Verdict(True, failed=None),  # type: ignore[arg-type]
+        "the verifier 'odd' answered a verdict that is a yes and a failure",
+    ),
     ("Deferred yes", lambda: succeed(YES), ""),
     ("Deferred no", lambda: succeed(NO), "the verifier 'odd' says no: not today"),
     ("Deferred raise", lambda: fail(GONE), "the verifier 'odd' failed: RuntimeError: the"),
@@ -124,6 +140,7 @@ def test_what_is_answered_at_once_is_known_at_once(
     assert (reason == "") == verdict.accepted
     assert verdict.reason.startswith(reason)
     assert ({"team": "doors"} if verdict.accepted else {}) == dict(verdict.attributes)
+    assert verdict.failed is not (verdict.accepted or "says no" in reason)
     assert [] == clock.getDelayedCalls()
 
 
@@ -182,7 +199,8 @@ def test_what_is_not_answered_in_time_is_a_no(clock: Clock, kind: str) -> None:
     got: list[Verdict] = []
     ask(clock, later(kind, gate)).addCallback(got.append)
     clock.advance(TIMEOUT)
-    assert [Verdict(False, "the verifier 'odd' did not answer within 5 seconds")] == got
+    said = "the verifier 'odd' did not answer within 5 seconds"
+    assert [Verdict(False, said, failed=True)] == got
     assert [gate] == cancelled
 
 

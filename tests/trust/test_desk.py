@@ -287,6 +287,16 @@ def test_a_plain_no_is_no_error() -> None:
     assert [False] == bench.said
 
 
+def test_who_cannot_tell_has_failed_whatever_on_error_says() -> None:
+    """``VerifierFailed`` is for those who leave it to the operator; and it may last a while."""
+    bench = Bench(Verdict(False, "gone", cache_for=60.0, failed=True), on_error="allow")
+    for _ in range(2):
+        bench.ask()
+    said = "the verifier 'odd' cannot tell: gone"
+    assert [(False, True, said)] * 2 == [(v.accepted, v.failed, v.reason) for v in bench.got]
+    assert 1 == len(bench.verifier.asked)
+
+
 def test_too_much_to_do_is_an_error_too() -> None:
     """The operator said what then."""
     bench = Bench(concurrency=1, queue=0, on_error="allow")

@@ -68,7 +68,8 @@ def test_a_signed_no_is_a_no(evaluator: Evaluator) -> None:
     """And only true is yes."""
     for no in (False, 1, "true", None, [True]):
         evaluator.success = no
-        assert not verdict(evaluator.verifier).accepted
+        said = verdict(evaluator.verifier)
+        assert (False, no is not False) == (said.accepted, said.failed)
 
 
 def replayed(evaluator: Evaluator) -> None:
@@ -119,10 +120,11 @@ FORGERIES: dict[str, Callable[[Evaluator], Any]] = {
 def test_what_the_evaluator_did_not_answer_to_this_question_is_a_no(
     evaluator: Evaluator, forgery: Callable[[Evaluator], Any]
 ) -> None:
-    """Whatever ``on_error`` says: it is a verdict, and no error."""
+    """Whatever ``on_error`` says; and keeps nobody from being excluded, as it is no answer."""
     forgery(evaluator)
     evaluator.edge.reactor.advance(10)
-    assert not verdict(evaluator.verifier).accepted
+    said = verdict(evaluator.verifier)
+    assert (False, True) == (said.accepted, said.failed)
 
 
 @pytest.mark.parametrize(

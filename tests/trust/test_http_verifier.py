@@ -42,7 +42,7 @@ def test_a_decision_service_is_asked_with_an_input() -> None:
     [
         ({"result": True}, Verdict(True)),
         ({"result": False}, Verdict(False)),
-        ({}, Verdict(False, "the service has no result for it")),
+        ({}, Verdict(False, "the service has no result for it", failed=True)),
         ({"result": {"allow": True}}, Verdict(True)),
         ({"result": {"allow": False, "reason": "lost"}}, Verdict(False, "lost")),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,6 +82,28 @@ def test_only_the_client_cas_whose_verifiers_accept_count() -> None:
     assert identity.verified
     assert ("second", "third") == identity.client_cas
     assert {"from": "accepting"} == dict(identity.attributes)
+
+
+def test_a_client_ca_whose_verifier_failed_is_in_doubt() -> None:
+    """Of the others; and of one that any of its verifiers can accept for, what it has attached."""
+    verifiers = {"yes": Scripted(YES), "no": Scripted(Verdict(False)), "odd": Scripted("garbage")}
+    judge = trust(
+        client_ca(ROOT, name="failed", verifiers=("odd",)),
+        client_ca(ROOT, name="sure", verifiers=("yes",)),
+        client_ca(ROOT, name="refused", verifiers=("no", "odd")),
+        replace(client_ca(ROOT, name="either", verifiers=("odd", "yes")), verifiers_match="any"),
+        verifiers=verifiers,
+    )
+    identity = settled(judge, LEAF)
+    failed = "the verifier 'odd' answered str, which is no verdict"
+    assert ("sure", "either") == identity.client_cas
+    assert (("either", failed), ("failed", failed)) == identity.in_doubt
+    verifiers["odd"].answer = YES
+    certain = settled(judge, LEAF)
+    assert (("failed", "sure", "either"), ()) == (certain.client_cas, certain.in_doubt)
+    verifiers["odd"].answer = Verdict(False)
+    certain = settled(judge, LEAF)
+    assert (("sure", "either"), ()) == (certain.client_cas, certain.in_doubt)
 
 
 def test_attributes_of_several_verifiers_are_joined_and_the_first_client_ca_wins() -> None:
@@ -196,6 +219,7 @@ def test_a_rules_verifier_says_no_where_it_cannot_say_yes() -> None:
     unknown = judge.judge("sam:x", verified_peer(), "a.example")
     assert isinstance(unknown, Verdict)
     assert (False, True) == (unknown.accepted, "no verifier 'sam'" in unknown.reason)
+    assert unknown.failed
     willing = trust(verifiers={"v": Scripted(YES)})
     unverified = willing.judge("v", peer(LEAF), "a.example")
     assert isinstance(unverified, Verdict)

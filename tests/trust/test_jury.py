@@ -97,6 +97,44 @@ def test_it_is_heard_again_when_the_first_verdict_that_counts_ends(
     assert [NOW + expected] == [each.until for each in got]
 
 
+GARBAGE = "garbage"
+FAILS = "the verifier 'v0' answered str, which is no verdict"
+
+
+@pytest.mark.parametrize(
+    ("match", "answers", "expected"),
+    [
+        ("all", [GARBAGE, RED], (FAILS, FAILS, {})),
+        ("all", [RED, NO, GARBAGE], ("the verifier 'v1' says no: today", "", {})),
+        ("all", [RED, BLUE], (None, "", {"colour": "blue", "size": "1"})),
+        ("any", [GARBAGE, BLUE], (None, FAILS, {"colour": "blue"})),
+        ("any", [GARBAGE, NO], (f"{FAILS}; the verifier 'v1' says no: today", FAILS, {})),
+        ("any", [NO, BLUE, GARBAGE], (None, "", {"colour": "blue"})),
+    ],
+)
+def test_who_failed_leaves_a_doubt_where_another_answer_might_have_counted(
+    match: Any, answers: list[Any], expected: Any
+) -> None:
+    """Whether they accept, or what they attached; nobody's who was not asked."""
+    desks = [
+        VerifierDesk(f"v{n}", Says(answer), Clock(), lambda: NOW)
+        for n, answer in enumerate(answers)
+    ]
+    hearing = Jury(tuple(desks), match).hear(PEER, "a.example", 5.0, lambda: NOW)
+    got: list[Any] = []
+    Deferred.fromCoroutine(hearing).addBoth(got.append)
+    assert [expected] == [(each.objection, each.doubt, dict(each.attributes)) for each in got]
+
+
+def test_a_doubt_is_asked_about_soon() -> None:
+    """Nobody is held to a moment's failure for as long as a connection lasts."""
+    desks = [VerifierDesk("v", Says(each), Clock(), lambda: NOW) for each in (GARBAGE, RED)]
+    hearing = Jury(tuple(desks), "any").hear(PEER, "a.example", 5.0, lambda: NOW)
+    got: list[Any] = []
+    Deferred.fromCoroutine(hearing).addBoth(got.append)
+    assert [NOW + 10.0] == [each.until for each in got]
+
+
 def test_who_was_let_through_for_want_of_an_answer_is_asked_about_soon() -> None:
     """An error of a moment does not open the door for good."""
     terms = Terms(on_error="allow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -188,18 +189,60 @@ def test_of_two_client_cas_the_one_that_says_no_is_lost() -> None:
     assert Reason.REJECTED is getattr(stage.still(now), "reason", None)
 
 
+def test_of_two_client_cas_the_one_that_fails_is_in_doubt() -> None:
+    """Until the certificate comes anew: it is not asked about one that it lost."""
+    one, two = Says(YES), Says(YES)
+    cas = [client_ca(ROOT, name=name, verifiers=(name,)) for name in ("one", "two")]
+    stage = Stage(*cas, one=one, two=two)
+    identity = stage.settled()
+    one.answer = "garbage"
+    stage.pass_time(MINUTE)
+    now = stage.still(identity)
+    assert now is not None
+    failed = (("one", "the verifier 'one' answered str, which is no verdict"),)
+    assert (True, ("two",), failed) == (now.verified, now.client_cas, now.in_doubt)
+    assert None is stage.still(now)
+    two.answer = Verdict(True, attributes={"two": "2"}, cache_for=MINUTE)
+    stage.pass_time(MINUTE)
+    later = stage.still(now)
+    assert later is not None
+    assert (("two",), failed) == (later.client_cas, later.in_doubt)
+
+
+def test_a_doubt_is_gone_when_whoever_failed_has_answered() -> None:
+    """Of two that either may accept, the first of which failed for a moment."""
+    first, second = Says("garbage"), Says(YES)
+    ca = replace(client_ca(ROOT, verifiers=("first", "second")), verifiers_match="any")
+    stage = Stage(ca, first=first, second=second)
+    identity = stage.settled()
+    assert ["the verifier 'first' answered str, which is no verdict"] == [
+        why for _, why in identity.in_doubt
+    ]
+    first.answer = Verdict(True, attributes={"team": "staff"}, cache_for=MINUTE)
+    stage.pass_time(10)
+    stage.still(identity)  # it is asked again, and what it says counts from the next look
+    now = stage.still(identity)
+    assert now is not None
+    assert ({"team": "staff"}, ()) == (now.attributes, now.in_doubt)
+
+
 def test_who_lost_a_client_ca_to_a_list_is_asked_about_all_the_same() -> None:
     """The identity that it is then has not forgotten who vouched for it."""
     says = Says(YES)
     listed = client_ca(ROOT, name="listed", crls=(source(pem(crl(ROOT))),), verifiers=("v",))
-    stage = Stage(listed, client_ca(ROOT, name="plain", verifiers=("v",)), v=says)
+    plain, odd = (
+        client_ca(ROOT, name=n, verifiers=(v,)) for n, v in (("plain", "v"), ("odd",) * 2)
+    )
+    stage = Stage(listed, plain, odd, v=says, odd=Says("garbage"))
     identity = stage.settled()
+    assert ["odd"] == [name for name, _ in identity.in_doubt]
     stage.judge.lists["listed"]._held.clear()
     stage.judge.lists["listed"].replace("ca.crl", b"damaged", NOW)
     stage.judge.lists["listed"]._state = stage.judge.lists["listed"]._stated()
     now = stage.still(identity)
     assert now is not None
     assert (True, ("plain",)) == (now.verified, now.client_cas)
+    assert identity.in_doubt == now.in_doubt
     says.answer = NO
     stage.pass_time(MINUTE)
     assert Reason.REJECTED is getattr(stage.still(now), "reason", None)

@@ -217,10 +217,15 @@ def test_a_damaged_crl_changes_nothing_and_is_told(
 
 
 def test_a_list_of_somebody_else_speaks_for_nobody(process: Process, tmp_path: Path) -> None:
-    """Unless the operator lets pass where there is none."""
+    """Unless the operator lets pass where there is none. It is no answer, and not a no."""
     other = authority("Other", key=p256(7))
     path = put(tmp_path / "other.crl", revoke(other))
-    assert [False] == accepts(make(process, f"crl:file={path}"), ONE)
+    verifier = make(process, f"crl:file={path}")
+    assert [False] == accepts(verifier, ONE)
+    chain = PeerChain(ONE.read, (), (ONE.read, ROOT.read))
+    assert verifier.verify(chain, "a.example").failed
+    listed = make(process, f"crl:file={put(tmp_path / 'root.crl', revoke(ROOT, ONE))}")
+    assert not listed.verify(chain, "a.example").failed
     assert [True] == accepts(make(process, f"crl:file={path},policy=warn"), ONE)
 
 

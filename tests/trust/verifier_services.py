@@ -28,12 +28,16 @@ class Service:
     def __init__(self, answer: Callable[[str, bytes | None], Any]) -> None:
         self.answer = answer
         self.asked: list[tuple[str, bytes | None]] = []
+        self.bearers: list[str] = []
         self.closed = False
 
     def get(self, url: str) -> Deferred[Any]:
         return self.post(url, None, "")
 
-    def post(self, url: str, content: bytes | None, content_type: str) -> Deferred[Any]:
+    def post(
+        self, url: str, content: bytes | None, content_type: str, bearer: str = ""
+    ) -> Deferred[Any]:
+        self.bearers.append(bearer)
         self.asked.append((url, content))
         answer = self.answer(url, content)
         if isinstance(answer, Deferred):
