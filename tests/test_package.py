@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,12 @@ _OFFLINE = ("Could not find a version", "NewConnectionError", "ConnectTimeoutErr
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy of the source so that nothing old can slip in."""
-    directory = tmp_path_factory.mktemp("wheel")
+    return _wheel(tmp_path_factory.getbasetemp() / "wheel")
+
+
+@cache
+def _wheel(directory: Path) -> Path:
+    directory.mkdir()
     source = directory / "source"
     source.mkdir()
     for folder in _FOLDERS:
@@ -36,8 +42,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs' directory of a new environment that holds the wheel and what it depends on."""
-    directory = tmp_path_factory.mktemp("fresh")
+    """The programs' directory of a new environment that holds the wheel and what it depends on.
+
+    Made once, for whoever needs it: that takes long, and the network.
+    """
+    return _environment(wheel, tmp_path_factory.getbasetemp() / "fresh")
+
+
+@cache
+def _environment(wheel: Path, directory: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)
     pip("--python", str(directory / "bin" / "python"), "install", str(wheel))
     return directory / "bin"

@@ -141,9 +141,9 @@ class Watch:
         traceback: TracebackType | None,
     ) -> None:
         self._stop.set()
-        self._thread.join(10)
+        self._thread.join(60)
         for client in self._clients:
-            client.connection.sock.settimeout(10)
+            client.connection.sock.settimeout(60)
 
     def _run(self) -> None:
         selector = selectors.DefaultSelector()
@@ -176,11 +176,11 @@ class Probe:
 
     def start(self) -> None:
         self._thread.start()
-        wait_until(lambda: self.admitted, 10, f"{self.what} to be let through at first")
+        wait_until(lambda: self.admitted, 15, f"{self.what} to be let through at first")
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(15)
+        self._thread.join(60)
         if self.error is not None:
             raise self.error
 

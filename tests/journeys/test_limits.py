@@ -30,7 +30,7 @@ LIMITS = {
     "origin_idle": 1,
 }
 TIMEOUTS = {
-    "handshake": 1,
+    "handshake": 2,  # which the good ones here have to do in time as well
     "request_head": 1,
     "request_body": 1,
     "keep_alive": 1,
@@ -58,7 +58,7 @@ def edge(backend: CountingOrigin, tmp_path_factory: pytest.TempPathFactory) -> I
     config = {
         "edge": {"timeouts": {"handshake": TIMEOUTS["handshake"]}},
         "host": [
-            host(NAME, upstream=backend.url, limits=LIMITS, timeouts={"origin_keep_alive": 1}),
+            host(NAME, upstream=backend.url, limits=LIMITS, timeouts={"origin_keep_alive": 2}),
             host(
                 SLOW,
                 upstream=backend.url,
@@ -182,7 +182,7 @@ def test_only_so_many_clients_are_let_in(start_edge: Callable[..., Edge]) -> Non
         assert 200 == second.get(NAME).status
         assert [] == third
         first.close()
-        waiting.join(15)
+        waiting.join(60)
         assert 200 == third[0].status
         second.close()
 
@@ -194,16 +194,20 @@ def test_only_so_many_clients_are_let_in(start_edge: Callable[..., Edge]) -> Non
 def dawdlers(edge: Edge) -> Iterator[dict[str, Any]]:
     """Clients that are slow in every way, all at once, so that the tests wait only once."""
     with ExitStack() as stack:
-        silent = stack.enter_context(socket.create_connection(("127.0.0.1", edge.port), 15))
-        made = {
-            name: stack.enter_context(connect(edge, SLOW))
-            for name in ("first byte", "head", "body", "chunks", "keep-alive", "answer")
+        silent = stack.enter_context(socket.create_connection(("127.0.0.1", edge.port), 60))
+        begun = {
+            "first byte": b"",
+            "head": b"GET /half HTTP/1.1\r\nHo",
+            "body": head("Content-Length: 9\r\n", "/body", "POST", SLOW) + b"x",
+            "chunks": head(CHUNKED, "/chunks", "POST", SLOW) + b"5\r\nhello\r\n",
+            "keep-alive": head(name=SLOW),
+            "answer": head(path="/much", name=SLOW),
         }
-        made["head"].send(b"GET /half HTTP/1.1\r\nHo")
-        made["body"].send(head("Content-Length: 9\r\n", "/body", "POST", SLOW) + b"x")
-        made["chunks"].send(head(CHUNKED, "/chunks", "POST", SLOW) + b"5\r\nhello\r\n")
-        assert 200 == made["keep-alive"].get(SLOW).status
-        made["answer"].send(head(path="/much", name=SLOW))
+        made = {}
+        for name, first in begun.items():  # each says at once what it has to say
+            made[name] = stack.enter_context(connect(edge, SLOW))
+            made[name].send(first)
+        assert 200 == made["keep-alive"].read().status
         yield {**made, "handshake": silent}
 
 

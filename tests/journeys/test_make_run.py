@@ -94,7 +94,7 @@ def test_make_run_runs_it_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     with running(command, ROOT) as (process, text):
         ports = [int(port) for port in _PORTS.search(text).groups()]
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(60)
+        process.wait(120)
     wait_until(lambda: not any(map(is_listening, ports)), 10, "the ports to be free again")
 
 

@@ -70,7 +70,7 @@ def test_a_dead_origin_is_passed_over_and_comes_back(
     """Nobody sees the death, and nobody asks the dead one for a while."""
     port = free_port()
     edge = start_edge(
-        config([f"http://127.0.0.1:{port}", origin.url], timeouts={"origin_retry": 1})
+        config([f"http://127.0.0.1:{port}", origin.url], timeouts={"origin_retry": 2})
     )
     with connect(edge) as connection:
         assert {200} == {connection.get(NAME).status for _ in range(6)}
@@ -84,7 +84,7 @@ def test_a_dead_origin_is_passed_over_and_comes_back(
 def test_a_silent_origin_is_passed_over(start_edge: Start, origin: CountingOrigin) -> None:
     """One client waits in vain; the next ones are not sent there."""
     with ScriptedOrigin(lambda talk: (talk.head(), talk.closed())) as silent:
-        times = {"origin_response": 1, "origin_retry": 60}
+        times = {"origin_response": 2, "origin_retry": 60}
         edge = start_edge(config([origin.url, silent.url], timeouts=times))
         with connect(edge) as connection:
             answers = [connection.get(NAME).status for _ in range(8)]
@@ -131,7 +131,7 @@ def test_requests_wait_for_a_connection_but_not_for_ever(
     waits too long."""
     with gated(gate) as busy:
         narrow = {"origin_connections": 1, "origin_queue": 1}
-        edge = start_edge(config(busy.url, limits=narrow, timeouts={"queue": 2}))
+        edge = start_edge(config(busy.url, limits=narrow, timeouts={"queue": 3}))
         with connect(edge) as first, connect(edge) as second, connect(edge) as third:
             ask(first, "/first")
             wait_until(lambda: busy.heads, 10, "the first request")

@@ -61,12 +61,12 @@ def origin_process(port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 def connect(edge: Edge) -> Connection:
     """A new connection with a good certificate."""
-    return Client(certs.client(), timeout=30).connect(edge.port, NAME)
+    return Client(certs.client()).connect(edge.port, NAME)
 
 
 def crowd(stack: ExitStack, edge: Edge) -> list[Connection]:
     """Many clients, connected and certified."""
-    client = Client(certs.client(), timeout=30)
+    client = Client(certs.client())
     return [stack.enter_context(client.connect(edge.port, NAME)) for _ in range(CLIENTS)]
 
 
@@ -108,7 +108,7 @@ def test_an_origin_that_never_answers_holds_up_only_so_many(
             NAME,
             f"http://127.0.0.1:{deaf.getsockname()[1]}",
             limits={"origin_connections": ROOM, "origin_queue": QUEUE},
-            timeouts={"origin_response": 1, "queue": 2},
+            timeouts={"origin_response": 2, "queue": 4},  # all have asked before
         )
         edge = start_edge(config)
         with ExitStack() as stack:
@@ -121,7 +121,7 @@ def test_an_origin_that_never_answers_holds_up_only_so_many(
     assert seen[504] >= ROOM
     full = [each for each in edge.access_log(CLIENTS) if "queue is full" in each["reason"]]
     assert CLIENTS - ROOM - QUEUE == len(full)
-    assert max(each["duration"] for each in full) < 0.5
+    assert max(each["duration"] for each in full) < 2  # before anybody was given up
 
 
 def test_many_requests_at_once_to_a_slow_origin(start_edge: Callable[..., Edge]) -> None:

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 import pytest
 
 from support import certs
+from support.busy import Busy
 from support.client import Answered, Client, Connection
 from support.edge import Edge
 from support.origin import CountingOrigin
@@ -28,7 +29,8 @@ ROOM = 20
 @pytest.fixture
 def edge(start_edge: Callable[..., Edge], origin: CountingOrigin) -> Edge:
     """An edge that has come up whole and knows its origin."""
-    running = start_edge(one_host(NAME, origin.url))
+    patient = {"edge": {"timeouts": {"handshake": 60}}}  # with those who say nothing
+    running = start_edge({**one_host(NAME, origin.url), **patient})
     wait_until(lambda: "serving generation 1" in running.log(), 20, "the edge to serve")
     assert 200 == connect_and_ask(running)
     return running
@@ -36,12 +38,12 @@ def edge(start_edge: Callable[..., Edge], origin: CountingOrigin) -> Edge:
 
 def connect(edge: Edge) -> Connection:
     """A new connection with a good certificate."""
-    return Client(certs.client(), timeout=30).connect(edge.port, NAME)
+    return Client(certs.client()).connect(edge.port, NAME)
 
 
 def connect_and_ask(edge: Edge) -> int:
     """The status of a request on a connection of its own."""
-    return Client(certs.client(), timeout=30).get(edge.port, NAME).status
+    return Client(certs.client()).get(edge.port, NAME).status
 
 
 class Waiting:
@@ -50,18 +52,29 @@ class Waiting:
     def __init__(self, edge: Edge) -> None:
         self.served: list[float] = []
         self.status = 0
-        self._thread = threading.Thread(target=self._come, args=(edge,))
+        self._edge = edge
+        self._thread = threading.Thread(target=self._come)
+        self.there_is_room()
 
-    def _come(self, edge: Edge) -> None:
-        self.status = connect_and_ask(edge)
+    def there_is_room(self) -> None:
+        """From now on it should not have to wait for long."""
+        self._busy, self._since = Busy(self._edge.pid), time.monotonic()
+
+    def in_time(self) -> bool:
+        """Whether it was served as soon as is promised."""
+        return self.served[0] - self._since < PROMISED + self._waited
+
+    def _come(self) -> None:
+        self.status = connect_and_ask(self._edge)
         self.served.append(time.monotonic())
+        self._waited = self._busy.seconds()
 
     def __enter__(self) -> Waiting:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.join(30)
+        self._thread.join(120)
 
 
 @pytest.fixture
@@ -80,10 +93,10 @@ def test_descriptors_that_come_free_are_used_at_once(
     with Waiting(edge) as waiting:
         time.sleep(1)
         assert [] == waiting.served
-        freed = time.monotonic()
+        waiting.there_is_room()
         close_all(exhausted)
     assert 200 == waiting.status
-    assert waiting.served[0] - freed < PROMISED
+    assert waiting.in_time()
     assert 1 == edge.log().count("no client can be accepted")  # and not once for each attempt
 
 
@@ -112,9 +125,9 @@ def test_an_origin_that_no_descriptor_is_left_for_is_a_503(
 ) -> None:
     """It says when to come again, does not blame the origin, and ends with the shortage."""
     with connect(edge) as connection:
+        before = open_descriptors(edge.pid)
         origin.drop_connections()
-        wait_until(lambda: origin.open_connections() == 0, 10, "the origin to be alone")
-        time.sleep(0.1)  # until the edge has noticed, too
+        wait_until(lambda: open_descriptors(edge.pid) < before, 10, "the edge to notice")
         leave_descriptors(edge.pid, 0)
         answer = connection.get(NAME)
         assert 503 == answer.status
@@ -167,14 +180,13 @@ def test_idle_clients_make_room_for_new_ones(
         asking.start()
         try:
             time.sleep(1.2)
-            came = time.monotonic()
             with Waiting(edge) as waiting:
                 pass
         finally:
             stop.set()
-            asking.join(10)
+            asking.join(60)
         assert 200 == waiting.status
-        assert waiting.served[0] - came < PROMISED
+        assert waiting.in_time()
         assert {200} == {answer.status for answer in answers}
         assert idle[0].closed()
         assert 200 == idle[-1].get(NAME).status
@@ -187,11 +199,10 @@ def test_idle_clients_make_room_where_descriptors_are_short(edge: Edge) -> None:
         leave_descriptors(edge.pid, 0)
         before = open_descriptors(edge.pid)
         time.sleep(1.2)
-        came = time.monotonic()
         with Waiting(edge) as waiting:
             pass
         assert 200 == waiting.status
-        assert waiting.served[0] - came < PROMISED
+        assert waiting.in_time()
         assert open_descriptors(edge.pid) <= before
 
 

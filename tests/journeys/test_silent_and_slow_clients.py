@@ -14,6 +14,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from support import certs
+from support.busy import Busy
 from support.client import Client, Connection
 from support.edge import Edge
 from support.origin import Answer, CountingOrigin
@@ -59,12 +60,12 @@ def good(edge: Edge) -> Load:
     return Load(connects=connects, keeps=keeps)
 
 
-def judged(load: Load) -> None:
-    """The good clients were served, and none waited for long."""
+def judged(load: Load, waited: float) -> None:
+    """The good clients were served, and none waited for long, but for ``waited`` for a CPU."""
     print(f"\n{load.done}, longest {load.longest}")
     assert [] == load.failures
     assert all(load.done.values())
-    assert max(load.longest.values()) < AT_ONCE
+    assert max(load.longest.values()) < AT_ONCE + waited
 
 
 def test_a_crowd_that_says_nothing_keeps_nobody_waiting(edge: Edge) -> None:
@@ -72,17 +73,18 @@ def test_a_crowd_that_says_nothing_keeps_nobody_waiting(edge: Edge) -> None:
 
     The time for a handshake is for all of it: byte by byte does not help.
     """
+    busy = Busy(edge.pid)
     with good(edge) as load, silent_clients(edge.port, SILENT) as silent:
         began = time.monotonic()
         with suppress(OSError):  # one of them begins a handshake, a byte at a time
             for byte in b"\x16\x03\x01\x02\x00\x01" + bytes(200):
                 silent[0].send(bytes([byte]))
                 time.sleep(0.1)
-        assert time.monotonic() - began < 10
-        silent[-1].settimeout(15)
+        assert time.monotonic() - began < 15
+        silent[-1].settimeout(60)
         with suppress(ConnectionResetError):
             assert b"" == silent[-1].recv(1)
-    judged(load)
+    judged(load, busy.seconds())
 
 
 def test_slow_heads_slow_bodies_and_slow_readers_keep_nobody_waiting(edge: Edge) -> None:
@@ -91,6 +93,7 @@ def test_slow_heads_slow_bodies_and_slow_readers_keep_nobody_waiting(edge: Edge)
         heads = [stack.enter_context(connect(edge)) for _ in range(SLOW)]
         bodies = [stack.enter_context(connect(edge)) for _ in range(SLOW)]
         readers = [stack.enter_context(connect(edge)) for _ in range(READERS)]
+        busy = Busy(edge.pid)
         with good(edge) as load:
             for one in heads:
                 one.send(b"GET /slow HTTP/1.1\r\nX-Drip: ")
@@ -109,7 +112,7 @@ def test_slow_heads_slow_bodies_and_slow_readers_keep_nobody_waiting(edge: Edge)
                 for one in readers:
                     one.sock.recv(1)
                 time.sleep(0.1)
-        judged(load)
+        judged(load, busy.seconds())
 
 
 def test_a_body_that_drips_ends_with_a_408(edge: Edge) -> None:
@@ -154,9 +157,9 @@ def test_a_reader_that_is_slow_and_steady_gets_everything(edge: Edge) -> None:
             data = connection.sock.recv(16 * 1024)
             assert data
             taken += len(data)
-            # About 100 KB a second at first, for longer than `write` allows silence; then the rest.
+            # About 150 KB a second at first, for longer than `write` allows silence; then the rest.
             # Its kernel tells of what was taken by some 110 KB at a time.
-            time.sleep(0.15 if taken < 700_000 else 0)
+            time.sleep(0.1 if taken < 700_000 else 0)
     assert 200 == line(edge, "/much")["status"]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +37,41 @@ def worker_pids(parent: int) -> list[int]:
 
 def is_alive(pid: int) -> bool:
     """Whether the process is there, and no zombie."""
+    return _state(pid) not in ("", "Z", "X")
+
+
+def _state(pid: int) -> str:
+    """As the kernel has it in a letter; nothing where there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+        return ""
+    return stat.rpartition(")")[2].split()[0]
+
+
+def each_alone(edge: Edge) -> Iterator[int]:
+    """Each worker's pid, while the others stand still: whoever comes meanwhile is its client.
+
+    All of them wait for clients, and which one is first is nobody's to say.
+    """
+    pids = worker_pids(edge.pid)
+    for pid in pids:
+        with standing_still([each for each in pids if each != pid]):
+            yield pid
+
+
+@contextmanager
+def standing_still(pids: list[int]) -> Iterator[None]:
+    """These processes do nothing; afterwards they go on."""
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: all(_state(pid) == "T" for pid in pids), 10, f"{pids} to stop")
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def all_gone(pids: list[int], timeout: float = 10) -> None:
@@ -63,14 +95,9 @@ def worker_of(origin: CountingOrigin, path: str) -> str:
 def one_at_each(edge: Edge, origin: CountingOrigin, workers: int) -> dict[str, Connection]:
     """A kept-alive connection to every worker, by its part of the request ids."""
     found: dict[str, Connection] = {}
-
-    def another() -> bool:
-        connection = connect(edge)
-        path = f"/find/{os.urandom(4).hex()}"
+    for pid in each_alone(edge):
+        connection, path = connect(edge), f"/find/{pid}/{os.urandom(4).hex()}"
         assert 200 == connection.get(NAME, path).status
-        if found.setdefault(worker_of(origin, path), connection) is not connection:
-            connection.close()
-        return len(found) == workers
-
-    wait_until(another, 20, f"connections to {workers} workers")
+        found[worker_of(origin, path)] = connection
+    assert workers == len(found)
     return found

@@ -25,7 +25,7 @@ from perf.loops import HandshakeLoop
 from perf.options import parser, plan_from
 from perf.plan import Plan
 from perf.progress import Progress
-from perf.proofs import NotComparable, log_lines
+from perf.proofs import NotComparable
 from perf.rounds import Measured, start
 from perf.turns import contexts_in_turn, requests_in_turn, targets_in_turn
 from perf.values import Workload
@@ -43,14 +43,24 @@ def _started(kind: Kind, directory: Path, plan: Plan) -> Iterator[Measured]:
         yield one
 
 
-def _logged(one: Measured, operations: int) -> list[dict[str, Any]]:
-    """The log's last lines, once it has them all: the operations'."""
-    assert one.server is not None
-    assert one.server.log is not None
-    before = 2  # what the proofs asked, at the least
-    assert log_lines(one.server.log, operations + before) >= operations + before
-    lines = one.server.log.read_text().splitlines()
-    return [json.loads(line) for line in lines[-operations:]]
+@dataclasses.dataclass
+class _Log:
+    """What a server logs of those who come behind the proofs, the last of which has its line."""
+
+    one: Measured
+    proofs: int = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.proofs = len(self._read())
+
+    def lines(self) -> list[dict[str, Any]]:
+        """All of them; once the server has ended, which writes what it still has."""
+        return [json.loads(line) for line in self._read()[self.proofs :]]
+
+    def _read(self) -> list[str]:
+        assert self.one.server is not None
+        assert self.one.server.log is not None
+        return self.one.server.log.read_text().splitlines()
 
 
 # --- turns
@@ -168,9 +178,10 @@ def test_sensible_ones_make_a_plan(tmp_path: Path) -> None:
 def test_a_server_sees_every_client_and_every_path_in_turn(kind: Kind, tmp_path: Path) -> None:
     """Its log tells of all of them about equally often, over two rounds."""
     with _started(kind, tmp_path, Plan("handshakes", None, (), clients=5, paths=3)) as one:
+        log = _Log(one)
         samples = [run(one.load), run(one.load)]
-        done = sum(sample.operations for sample in samples)
-        lines = _logged(one, done)
+    lines = log.lines()
+    assert len(lines) >= sum(sample.operations for sample in samples)
     assert [(0, ""), (0, "")] == [(s.errors, s.first_error) for s in samples]
     paths = Counter(line["path"] for line in lines)
     assert {"/perf/000000", "/perf/000001", "/perf/000002"} == set(paths)
@@ -187,8 +198,10 @@ def test_each_kept_connection_has_a_client_of_its_own_and_asks_for_path_after_pa
     """Four connections, four clients; many more requests than connections."""
     workload: Workload = "requests"
     with _started(NGINX, tmp_path, Plan(workload, None, (), clients=4, paths=7)) as one:
+        log = _Log(one)
         sample = run(one.load)
-        lines = _logged(one, sample.operations)
+    lines = log.lines()
+    assert len(lines) >= sample.operations
     assert 0 == sample.errors
     assert 4 == len({line["cert"]["subject"] for line in lines})
     assert {f"/perf/{n:06d}" for n in range(7)} == {line["path"] for line in lines}

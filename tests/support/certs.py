@@ -7,10 +7,13 @@ import hashlib
 import shutil
 import ssl
 import tempfile
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from mtlsedge.pki.files import write_authority, write_issued
 from mtlsedge.pki.mint import (
@@ -28,6 +31,21 @@ from mtlsedge.pki.signing import Asked, sign
 CLIENT_CA = "Test Client CA"
 OTHER_CA = "Other Client CA"
 SERVER_CA = "Test Server CA"
+
+_Make = TypeVar("_Make", bound=Callable[..., Any])
+_minting = threading.RLock()
+
+
+def _once(make: _Make) -> _Make:
+    """As ``functools.cache``, but once also where several threads ask for the same at a time."""
+    cached = cache(make)
+
+    @wraps(make)
+    def made(*args: Any, **more: Any) -> Any:
+        with _minting:
+            return cached(*args, **more)
+
+    return cast(_Make, made)
 
 
 @dataclass(frozen=True)
@@ -63,7 +81,7 @@ class Pair:
         return hashlib.sha256(self.der).hexdigest()
 
 
-@cache
+@_once
 def directory() -> Path:
     """Where everything is minted; it goes when the run ends."""
     made = Path(tempfile.mkdtemp(prefix="mtlsedge-certs-"))
@@ -77,12 +95,12 @@ def authority(name: str = CLIENT_CA, key_type: KeyType = "ec-p256") -> Authority
     return _authority(name, key_type)
 
 
-@cache
+@_once
 def _authority(name: str, key_type: KeyType) -> Authority:
     return Authority.make_root(name, key_type)
 
 
-@cache
+@_once
 def intermediate(name: str, under: str = CLIENT_CA) -> Authority:
     """An intermediate of this name under the root of that name."""
     return authority_below(authority(under), name)
@@ -102,7 +120,7 @@ def ca_file(name: str = CLIENT_CA, key_type: KeyType = "ec-p256") -> Path:
     return _ca_file(name, key_type)
 
 
-@cache
+@_once
 def _ca_file(name: str, key_type: KeyType) -> Path:
     stem = _stem(name, key_type)
     write_authority(directory(), stem, authority(name, key_type), force=True)
@@ -114,7 +132,7 @@ def server(*names: str, ca: str = SERVER_CA, key_type: KeyType = "ec-p256") -> P
     return _server(names, ca, key_type)
 
 
-@cache
+@_once
 def _server(names: tuple[str, ...], ca: str, key_type: KeyType) -> Pair:
     issued = authority(ca).issue(names[0], names, SERVER, key_type=key_type)
     return store(_stem("server", *names, ca, key_type), issued)
@@ -131,7 +149,7 @@ def client(
     return _client(common_name, ca, hosts, key_type, ca_key_type)
 
 
-@cache
+@_once
 def _client(
     common_name: str, ca: str, hosts: tuple[str, ...], key_type: KeyType, ca_key_type: KeyType
 ) -> Pair:
@@ -144,7 +162,7 @@ def expired_client(common_name: str = "expired", ca: str = CLIENT_CA) -> Pair:
     return _expired_client(common_name, ca)
 
 
-@cache
+@_once
 def _expired_client(common_name: str, ca: str) -> Pair:
     start = datetime.now(UTC) - timedelta(days=30)
     issued = authority(ca).issue(common_name, not_before=start, lifetime=timedelta(days=29))

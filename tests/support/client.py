@@ -44,7 +44,7 @@ class Client:
     version: ssl.TLSVersion | None = None
     names_checked: bool = True
     alpn: tuple[str, ...] = ()
-    timeout: float = 15.0
+    timeout: float = 60.0
     context: ssl.SSLContext = field(init=False)
 
     def __post_init__(self) -> None:
@@ -135,7 +135,7 @@ class Connection:
         trailers = self._read_body(Answered(status, head, b""), method, body)
         return Answered(status, head, bytes(body), trailers, tuple(interim))
 
-    def closed(self, timeout: float = 10) -> bool:
+    def closed(self, timeout: float = 40) -> bool:
         """Whether the peer closes now, without another byte."""
         self.sock.settimeout(timeout)
         try:

@@ -94,7 +94,7 @@ class Edge:
             raise EdgeFailed(f"{error}; its log:\n{self.log()}") from error
         return self
 
-    def stop(self, timeout: float = 40) -> int:
+    def stop(self, timeout: float = 80) -> int:
         """Ask it to stop (SIGTERM), wait, and return its exit status."""
         assert self._process is not None
         if self._process.poll() is None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
+import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from support import certs, toml
+from support.busy import Busy
 from support.edge import Edge, EdgeFailed
 from support.origin import Answer, CountingOrigin, chunked, switching
 from support.ports import free_port, is_listening
@@ -74,12 +80,45 @@ def test_a_name_means_one_authority_however_it_is_asked_for() -> None:
     assert one.certificate.subject == certs.server("a.example.com").issued.x509.issuer
 
 
+def test_a_certificate_is_minted_once_whoever_asks_for_it() -> None:
+    """Many threads at a time: two of them would be two certificates, in the same files."""
+    with ThreadPoolExecutor(20) as pool:
+        made = list(pool.map(certs.client, ["asked-for-at-once"] * 20))
+    assert 1 == len(set(map(id, made)))
+
+
 def test_listening_is_seen_without_knocking() -> None:
     """The kernel's table tells."""
     port = free_port()
     assert not is_listening(port)
     with socket.create_server(("127.0.0.1", port)):
         assert is_listening(port)
+
+
+def test_no_port_is_given_twice() -> None:
+    """Two servers may be started before either of them listens."""
+    given = [free_port() for _ in range(200)]
+    assert len(given) == len(set(given))
+
+
+def test_who_waits_for_a_cpu_is_seen_to() -> None:
+    """Two who want the same one."""
+    work = "import sys, time; sys.stdin.read(1)\nwhile time.process_time() < 0.3: pass"
+    cpu = min(os.sched_getaffinity(0))
+    two = [subprocess.Popen([sys.executable, "-c", work], stdin=subprocess.PIPE) for _ in "ab"]
+    busy = Busy(*(each.pid for each in two))
+    longest = 0.0
+    for each in two:
+        os.sched_setaffinity(each.pid, {cpu})
+        assert each.stdin is not None
+        each.stdin.write(b"x")
+        each.stdin.flush()
+    while any(each.poll() is None for each in two):
+        longest = max(longest, busy.seconds())
+        time.sleep(0.02)
+    for each in two:
+        each.communicate()
+    assert longest > 0.15
 
 
 def test_an_edge_that_cannot_start_fails_the_test_with_its_log(tmp_path: Path) -> None:

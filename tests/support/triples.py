@@ -18,8 +18,11 @@ NAMES = ("a.example.com", "b.example.com", "*.wild.example.com", "plain.example.
 ASKED = ("a.example.com", "b.example.com", "one.wild.example.com", "plain.example.com")
 STRANGERS = ("nobody.example.com", "two.one.wild.example.com", None)
 SECOND_CA = "Second Client CA"
+TWIN_CA = "Twin of the first"
+GARBAGE, UNSURE = "odd:sync-garbage", "odd:sync-unsure"  # verifiers that fail
 SECRET = "opensesame"
 
+_ANSWERING = ("odd:sync-yes", "odd:sync-no", "san:dns=device-1.example.com")
 _DOMAINS = ("", "/a", "/a/b", "/a/*", "/v*/data", "/b", "/A", "/a/b/c")
 _PATHS = ("/", "/a", "/a/", "/a/b", "/A/b", "/a/b/c?x=1", "/a%2fb", "/a/../b", "/a/..%2fb", "//a",
           "/a;x=1/b", "/a/%2e%2e/b", "/a/%00", "/v1/data", "/v/data/x", "/%61", "/a+b", "/%",
@@ -89,7 +92,7 @@ def presented() -> tuple[Presented, ...]:
 
 
 def configuration(random: Random, upstream: str) -> dict[str, Any]:
-    """One that can be served, whatever it says."""
+    """One that can be served where `odd_verifiers` are installed, whatever it says."""
     crl = certs.crl_file("triples.crl", certs.client("revoked"))
     first = tables.client_ca(*_some(random, NAMES[:3]))
     if random.random() < 0.6:
@@ -100,14 +103,25 @@ def configuration(random: Random, upstream: str) -> dict[str, Any]:
         first["verifier"] = ["san:dns=*.example.com", "pin:sha256=" + "0" * 64]
         first["verifiers_match"] = random.choice(("any", "all"))
     second = tables.client_ca(*_some(random, NAMES[:3]), name=SECOND_CA)
+    if random.random() < 0.3:
+        second |= {"verifiers": [UNSURE, "odd:sync-yes"], "verifiers_match": "any"}
+    twin = tables.client_ca(*first["hosts"], name=certs.CLIENT_CA) | {
+        "name": TWIN_CA,
+        "verifier": random.choice((GARBAGE, "odd:sync-yes", "odd:sync-no")),
+    }
     guarded = {*first["hosts"], *second["hosts"]}
     edge = {"default_host": "a.example.com"} if random.random() < 0.5 else {}
     return {
         "edge": edge,
         "host": [_host(random, name, upstream, asks=name in guarded) for name in NAMES],
-        "client_ca": [first, second],
+        "client_ca": [first, second, twin],
         "group": [
             {"name": "inner", "include": [_rule(random, groups=False)]},
+            {
+                "name": "but",
+                "include": [{"everyone": True}],
+                "exclude": [{"group": "inner"}, _rule(random, groups=False)],
+            },
             {"name": "outer", "include": [{"group": "inner"}, _rule(random, groups=False)]},
         ],
         "service_token": [
@@ -159,6 +173,8 @@ def _policy(random: Random) -> dict[str, Any]:
     for clause in ("require", "exclude"):
         if random.random() < 0.3:
             clauses[clause] = [_rule(random)]
+    if random.random() < 0.5:
+        clauses[random.choice(("include", "require", "exclude", "exclude"))] = [_doubtful(random)]
     shadow = {"shadow": True} if random.random() < 0.2 else {}
     return tables.policy(decision, **clauses, **shadow)
 
@@ -176,16 +192,30 @@ def _rule(random: Random, *, groups: bool = True) -> dict[str, Any]:
         {"san_dns": "*.example.com"},
         {"san_ip": "192.0.2.0/24"},
         {"san_email": "b@example.com"},
-        {"client_ca": random.choice((certs.CLIENT_CA, SECOND_CA))},
+        {"client_ca": random.choice((certs.CLIENT_CA, SECOND_CA, TWIN_CA))},
         {"ip": random.choice(("127.0.0.0/8", "10.0.0.0/8"))},
         {"method": random.sample(("GET", "POST", "PUT"), 2)},
         {"service_token": "robot"},
         {"any_valid_service_token": True},
         {"everyone": True},
         {"verifier": "san:dns=device-1.example.com"},
-        {"group": random.choice(("inner", "outer"))},
+        _doubtful(random),
+        {"group": random.choice(("inner", "outer", "but"))},
+        {"group": random.choice(("inner", "outer", "but"))},
     ]
-    return random.choice(rules if groups else rules[:-1])
+    return random.choice(rules if groups else rules[:-2])
+
+
+def _doubtful(random: Random) -> dict[str, Any]:
+    """A rule on the word of verifiers that fail, or may."""
+    return random.choice(
+        [
+            {"verifier": random.choice((GARBAGE, UNSURE, f"{GARBAGE},on_error=allow"))},
+            {"verifier": [random.choice((GARBAGE, UNSURE)), random.choice(_ANSWERING)]},
+            {"attribute": f"department={random.choice(('radiology é%', 'paediatrics'))}"},
+            {"client_ca": TWIN_CA},
+        ]
+    )
 
 
 def _token(name: str, client_id: str, more: dict[str, str]) -> dict[str, str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
+from random import Random
 
 import pytest
 import pytest_twisted
@@ -169,7 +169,7 @@ async def test_garbage_in_place_of_a_record_ends_only_its_own_connection(serve: 
         lambda made: made.record(HANDSHAKE, b"\x01\0\0\0"),  # a ClientHello: no renegotiation
         lambda made: made.record(ALERT, b"\x02\x50"),
         lambda _: b"GET / HTTP/1.1\r\n\r\n",
-        lambda _: os.urandom(64),
+        lambda _: Random(64).randbytes(64),
     ]
     for place, make in enumerate(kinds, 1):
         made = await aside(lambda: HandmadeClient(knock(serving.number), NAME))

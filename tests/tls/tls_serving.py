@@ -158,7 +158,7 @@ def open_serving(
     return serving
 
 
-async def until(condition: Callable[[], object], what: str, timeout: float = 10) -> None:
+async def until(condition: Callable[[], object], what: str, timeout: float = 60) -> None:
     """Let the reactor turn until the condition is true."""
     from twisted.internet import reactor
 
@@ -184,7 +184,7 @@ def aside(call: Callable[..., Any], *args: Any) -> Deferred[Any]:
 def knock(port: int, *, small: bool = False) -> socket.socket:
     """A TCP connection to loopback; ``small`` takes as little at a time as the kernel allows."""
     sock = socket.socket()
-    sock.settimeout(15)
+    sock.settimeout(60)
     if small:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
     sock.connect(("127.0.0.1", port))
