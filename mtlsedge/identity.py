@@ -11,6 +11,9 @@ from cryptography import x509
 
 NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 
+Doubts = tuple[tuple[str, str], ...]
+"""Names, each with why there is doubt about what it stands for."""
+
 NameKey = tuple[frozenset[tuple[str, str | bytes]], ...]
 """What is equal for two distinguished names that may be one (``trust.certificates.name_key``)."""
 
@@ -126,8 +129,8 @@ class Identity:
         chain: the certificates, None where none was presented.
         client_cas: the names of the host's client CAs that the chain ends at.
         attributes: what accepting verifiers attached.
-        in_doubt: client CAs of whose verifiers one failed, each with what that did: the chain
-            might be theirs as well, or have further attributes.
+        in_doubt: client CAs of whose verifiers one failed, or whose revocation cannot be told,
+            each with why: the chain might be theirs as well, or have further attributes.
         testimony: what the judge who settled it wants to remember, and nobody else reads.
     """
 
@@ -139,7 +142,7 @@ class Identity:
     chain: PeerChain | None = None
     client_cas: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=lambda: NO_ATTRIBUTES)
-    in_doubt: tuple[tuple[str, str], ...] = ()
+    in_doubt: Doubts = ()
     testimony: object = field(default=None, compare=False, repr=False)
 
 

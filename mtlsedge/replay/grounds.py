@@ -151,14 +151,14 @@ class Grounds:
     def _may_be_too(self, ca: str, shown: Shown, name: str) -> bool:
         """Whether a client CA by which a certificate did not verify may be one by now.
 
-        If it is as it was, only for its verifiers, who may have failed then: a rule that needs
-        to know was in doubt, and the line does not say of which client CA.
+        If it is as it was, only where it was in doubt then: a verifier had failed, or its
+        certificates' revocation could not be told, and the line does not say of which client CA.
         """
         if self._old is not None and not self._same(ca, name):
             return True
         if ca in (shown.client_cas or ()) or shown.issuer not in self._subjects[ca]:
             return False
-        return self._old is None or bool(self._new[name][ca].verifiers)
+        return self._old is None or _may_be_in_doubt(self._new[name][ca])
 
 
 def _by_host(configuration: Configuration) -> dict[str, dict[str, ClientCA]]:
@@ -167,6 +167,10 @@ def _by_host(configuration: Configuration) -> dict[str, dict[str, ClientCA]]:
         for name in ca.hosts:
             found.setdefault(name, {})[ca.name] = ca
     return found
+
+
+def _may_be_in_doubt(ca: ClientCA) -> bool:
+    return bool(ca.verifiers or ca.ocsp or (ca.crls and ca.crl_policy == "require"))
 
 
 def _essence(ca: ClientCA | None) -> object:

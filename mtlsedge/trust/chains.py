@@ -6,11 +6,13 @@ Built after the handshake and not in it, so that a full handshake, a resumed ses
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
 
 from OpenSSL import crypto
 
+from mtlsedge.errors import BadCertificate
 from mtlsedge.identity import Certificate, NameKey, PeerChain, Reason
 from mtlsedge.openssl import load_certificate
 from mtlsedge.trust.authorities import Authority
@@ -51,6 +53,28 @@ Attempt = tuple[str, Path | Failed]
 
 _built: BoundedCache[_Key, Built] = BoundedCache(_CACHED)
 _intermediates: BoundedCache[_Key, tuple[Certificate, ...]] = BoundedCache(_CACHED)
+
+
+def read_peer(leaf: bytes, sent: Sequence[bytes]) -> PeerChain:
+    """What a client presented, of its DER.
+
+    Raises:
+        BadCertificate: the leaf cannot be read.
+    """
+    # One more than is allowed is enough to see that there are too many.
+    return PeerChain(read_certificate(leaf), tuple(_readable(sent[: MOST_SENT + 1])))
+
+
+def _readable(sent: Sequence[bytes]) -> Iterator[Certificate]:
+    """What cannot be read is left out: no chain can then be built with it."""
+    for der in sent:
+        with suppress(BadCertificate):
+            yield read_certificate(der)
+
+
+def _name(spec: str) -> str:
+    """A verifier's name; its arguments may hold what a log should not."""
+    return spec.partition(":")[0]
 
 
 class ChainBuilder:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from cryptography import x509
@@ -12,18 +11,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from mtlsedge.errors import BadCertificate, BadVerifier
-from mtlsedge.identity import ANONYMOUS, Certificate, Identity, PeerChain, Reason, Verdict
+from mtlsedge.identity import ANONYMOUS, Doubts, Identity, PeerChain, Reason, Verdict
 from mtlsedge.interfaces import IVerifier
 from mtlsedge.model import ClientCA
 from mtlsedge.trust.asking import Inquiry, VerifierDesk
 from mtlsedge.trust.authorities import shared_authority
 from mtlsedge.trust.caches import LARGEST_CACHED, BoundedCache
-from mtlsedge.trust.certificates import read_certificate
-from mtlsedge.trust.chains import MOST_SENT, Attempt, ChainBuilder
+from mtlsedge.trust.chains import Attempt, ChainBuilder, read_peer
 from mtlsedge.trust.crl_health import CrlHealth
 from mtlsedge.trust.jury import Jury
 from mtlsedge.trust.lifetime import Lifetimes, refused
-from mtlsedge.trust.ocsp_chains import NO_DESKS, Statuses, statuses_of
+from mtlsedge.trust.ocsp_chains import NO_DESKS, UNTOLD, statuses_of
 from mtlsedge.trust.ocsp_status import StatusDesk
 from mtlsedge.trust.outcomes import Built, Failed, Path, accepted
 from mtlsedge.trust.revocation import RevocationLists
@@ -115,10 +113,10 @@ class ClientTrust:
         It is judged as `settle` judges it, but for the verifiers, which come after.
         """
         try:
-            peer = _read_peer(chain_ders[0], chain_ders[1:])
+            peer = read_peer(chain_ders[0], chain_ders[1:])
         except (BadCertificate, IndexError) as error:
             return Identity(presented=True, reason=Reason.UNFIT, detail=str(error))
-        paths = self._unrevoked(peer)
+        paths = self._open(self._builder.build(peer))
         return refused(peer, paths) if isinstance(paths, Failed) else None
 
     # -- after it --------------------------------------------------------------------------
@@ -143,15 +141,19 @@ class ClientTrust:
         if built is not None and (known := self._cleared(built, server_name)) is not None:
             return known
         try:
-            peer = _read_peer(leaf, sent)
+            peer = read_peer(leaf, sent)
         except BadCertificate as error:
             return Identity(presented=True, reason=Reason.UNFIT, detail=str(error))
-        paths = self._unrevoked(peer)
+        outcome = self._builder.build(peer)
+        paths = self._open(outcome)
         if isinstance(paths, Failed):
             return refused(peer, paths)
+        closed = self._closed(outcome, paths)
         if not self._must_ask(paths):
-            return accepted(peer, paths)
-        return _at_once(Deferred.fromCoroutine(self._interview(built, peer, paths, server_name)))
+            identity = accepted(peer, paths)
+            return replace(identity, in_doubt=closed) if closed else identity
+        asked = self._interview(built, peer, paths, closed, server_name)
+        return _at_once(Deferred.fromCoroutine(asked))
 
     def judge(self, spec: str, peer: PeerChain, server_name: str) -> Verdict | Deferred[Verdict]:
         """One verifier's verdict on a verified chain, for a rule that names it.
@@ -258,18 +260,15 @@ class ClientTrust:
         found = (a.lists.troubles(a.certificates, now) for a in self._authorities.values())
         return tuple(dict.fromkeys(trouble for troubles in found for trouble in troubles))
 
-    def _unrevoked(self, peer: PeerChain) -> tuple[Path, ...] | Failed:
-        """The paths of a peer that no revocation list speaks against; or why there is none.
+    def _open(self, built: Built | Failed) -> tuple[Path, ...] | Failed:
+        """The paths that no revocation list closes, ``built.paths`` itself where none does.
 
         Revocation is looked up every time: it costs a set look-up, and a remembered answer
         would outlive the list it came from. A revoked certificate closes every path: the same
         issuer's word counts for all client CAs, whichever of them names its list.
         """
-        built = self._builder.build(peer)
-        return built if isinstance(built, Failed) else self._open(built)
-
-    def _open(self, built: Built) -> tuple[Path, ...] | Failed:
-        """The paths that are not closed, ``built.paths`` itself where none is."""
+        if isinstance(built, Failed):
+            return built
         now = self._now()
         open_paths = []
         closed: Failed | None = None
@@ -285,6 +284,17 @@ class ClientTrust:
         if closed is None:
             return built.paths
         return tuple(open_paths) or closed
+
+    def _closed(self, built: Built | Failed, paths: tuple[Path, ...]) -> Doubts:
+        """The client CAs that are not among the open paths since their lists cannot tell."""
+        if isinstance(built, Failed) or paths is built.paths:
+            return ()
+        now = self._now()
+        looked_up = [
+            (path.client_ca, self._authorities[path.client_ca].lists.check(path.chain, now))
+            for path in built.paths
+        ]
+        return tuple([(name, failed.detail) for name, failed in looked_up if failed is not None])
 
     def _cleared(self, built: Built, server_name: str) -> Identity | None:
         """Who that is, where it came before and everybody's word on it still holds."""
@@ -303,16 +313,23 @@ class ClientTrust:
         return self._juries.concern(paths)
 
     async def _interview(
-        self, built: Built | None, peer: PeerChain, paths: tuple[Path, ...], server_name: str
+        self,
+        built: Built | None,
+        peer: PeerChain,
+        paths: tuple[Path, ...],
+        closed: Doubts,
+        server_name: str,
     ) -> Identity:
         """Hear the verifiers of each client CA; those of which all accept are the identity's.
 
         Before them the OCSP responders, which may leave nothing to be heard about.
         """
         if self._statuses is not None:
-            told = await _told(self._statuses, paths)
+            told = await self._statuses.told(paths)
             if isinstance(told, Failed):
                 return refused(peer, told)
+            untold = [path.client_ca for path in paths if path not in told]
+            closed += tuple([(name, UNTOLD) for name in untold])
             paths = told
         spoken: dict[str, Spoken] = {}
         for path in paths:
@@ -322,7 +339,8 @@ class ClientTrust:
         if not accepting:
             objection = next(filter(None, (said.objection for said in heard)), "")
             return refused(peer, Failed(Reason.REJECTED, objection, chain=paths[0].chain))
-        identity = self._vouched_for(peer, accepting, spoken, server_name)
+        doubts = in_doubt(spoken, closed)
+        identity = self._vouched_for(peer, accepting, spoken, doubts, server_name)
         # They took their time, in which lists may have changed, and certificates ended.
         changed = self._lifetimes.still_good(identity, self._now())
         if changed is None and built is not None and paths is built.paths:
@@ -330,10 +348,14 @@ class ClientTrust:
         return changed or identity
 
     def _vouched_for(
-        self, peer: PeerChain, paths: tuple[Path, ...], spoken: dict[str, Spoken], host: str
+        self,
+        peer: PeerChain,
+        paths: tuple[Path, ...],
+        spoken: dict[str, Spoken],
+        doubts: Doubts,
+        host: str,
     ) -> Identity:
         """The same `Identity` for the same findings: much is remembered by it."""
-        doubts = in_doubt(spoken)
         spoken = {path.client_ca: spoken[path.client_ca] for path in paths}
         attributes = learned(tuple(spoken.values()))
         ders = tuple(tuple(each.der for each in path.chain) for path in paths)
@@ -360,33 +382,13 @@ class ClientTrust:
         return desk
 
 
-async def _told(statuses: Statuses, paths: tuple[Path, ...]) -> tuple[Path, ...] | Failed:
-    """The paths that no responder speaks against, or why there is none."""
-    told = statuses.look(paths)
-    if told is None:
-        told = statuses.look(paths, await statuses.ask(paths))
-    return told or Failed(Reason.CRL_UNUSABLE, "its status could not be asked for")
-
-
-def _read_peer(leaf: bytes, sent: Sequence[bytes]) -> PeerChain:
-    # One more than is allowed is enough to see that there are too many.
-    return PeerChain(read_certificate(leaf), tuple(_readable(sent[: MOST_SENT + 1])))
-
-
-def _readable(sent: Sequence[bytes]) -> Iterator[Certificate]:
-    """What cannot be read is left out: no chain can then be built with it."""
-    for der in sent:
-        with suppress(BadCertificate):
-            yield read_certificate(der)
-
-
-def _name(spec: str) -> str:
-    """A verifier's name; its arguments may hold what a log should not."""
-    return spec.partition(":")[0]
-
-
 def _at_once(settling: Deferred[Identity]) -> Identity | Deferred[Identity]:
     """An identity that is there already, without its Deferred: nobody needs to be paused."""
     if settling.called and isinstance(settling.result, Identity):
         return settling.result
     return settling
+
+
+def _name(spec: str) -> str:
+    """A verifier's name; its arguments may hold what a log should not."""
+    return spec.partition(":")[0]

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from mtlsedge.identity import Certificate, Identity, PeerChain, Reason
+from mtlsedge.identity import Certificate, Doubts, Identity, PeerChain, Reason
 from mtlsedge.trust.authorities import Authority
 from mtlsedge.trust.chains import ChainBuilder
 from mtlsedge.trust.ocsp_chains import Statuses
@@ -39,13 +39,14 @@ class Lifetimes:
             return None
         if self._stands(identity, peer.verified, now):
             return None
-        paths = self._paths(identity, peer, now)
-        if isinstance(paths, Failed):
-            return refused(peer, paths)
+        found = self._paths(identity, peer, now)
+        if isinstance(found, Failed):
+            return refused(peer, found)
+        paths, doubts = found
         if tuple(path.client_ca for path in paths) == identity.client_cas:
             return None
-        found = accepted(peer, paths, identity.attributes)
-        return replace(found, in_doubt=identity.in_doubt, testimony=identity.testimony)
+        fewer = accepted(peer, paths, identity.attributes)
+        return replace(fewer, in_doubt=doubts, testimony=identity.testimony)
 
     def next_change(self, identity: Identity, now: float) -> float:
         """See ``ClientTrust.next_change``."""
@@ -85,12 +86,18 @@ class Lifetimes:
             return failed
         return self._statuses.against(client_ca, chain, now)
 
-    def _paths(self, identity: Identity, peer: PeerChain, now: float) -> tuple[Path, ...] | Failed:
-        """The paths of an identity's client CAs that are open now, or why none is."""
+    def _paths(
+        self, identity: Identity, peer: PeerChain, now: float
+    ) -> tuple[tuple[Path, ...], Doubts] | Failed:
+        """The paths of an identity's client CAs that are open now, or why none is.
+
+        With them the client CAs that are in doubt: once so, until the next handshake.
+        """
         built = self._builder.build(_as_sent(peer), now)
         if isinstance(built, Failed):
             return built
         found = []
+        doubts = dict(identity.in_doubt)
         closed: Failed | None = None
         for path in built.paths:
             failed = self._closed(path.client_ca, path.chain, now)
@@ -101,9 +108,12 @@ class Lifetimes:
             if failed is None:
                 found.append(path)
             else:
+                doubts[path.client_ca] = failed.detail
                 closed = closed or replace(failed, chain=path.chain)
         gone = Failed(Reason.UNTRUSTED, "its client CAs are not this host's any more")
-        return tuple(found) or closed or gone
+        if not found:
+            return closed or gone
+        return tuple(found), tuple(sorted(doubts.items()))
 
     def _end(self, client_ca: str, chain: tuple[Certificate, ...], now: float) -> float:
         authority = self._authorities.get(client_ca)

@@ -33,6 +33,8 @@ NO_DESKS: Mapping[str, StatusDesk] = MappingProxyType({})
 Found = Mapping[tuple[str, Key], Known]
 """What was just found out, by client CA and certificate: it counts whatever its time."""
 
+UNTOLD = "its status could not be asked for"
+
 _NOTHING: Found = MappingProxyType({})
 
 
@@ -95,6 +97,13 @@ class Statuses:
             for depth, question in ca.unknown(path.chain, self._now())
         ]
         return {key: await answer for key, answer in asked}
+
+    async def told(self, paths: tuple[Path, ...]) -> tuple[Path, ...] | Failed:
+        """The paths that no responder speaks against, or why there is none; it asks first."""
+        told = self.look(paths)
+        if told is None:
+            told = self.look(paths, await self.ask(paths))
+        return told or Failed(Reason.CRL_UNUSABLE, UNTOLD)
 
     def against(self, client_ca: str, chain: tuple[Certificate, ...], now: float) -> Failed | None:
         """What speaks against a chain that was let in. It is asked anew meanwhile, if it is time.

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtlsedge.identity import NO_ATTRIBUTES, Identity, PeerChain, Reason
+from mtlsedge.identity import NO_ATTRIBUTES, Doubts, Identity, PeerChain, Reason
 from mtlsedge.trust.asking import LONGEST_KEPT
 from mtlsedge.trust.caches import BoundedCache
 from mtlsedge.trust.jury import Heard, Jury
@@ -64,9 +64,7 @@ def learned(spoken: Sequence[Spoken]) -> Mapping[str, str]:
     return MappingProxyType(attributes) if attributes else NO_ATTRIBUTES
 
 
-def in_doubt(
-    spoken: Mapping[str, Spoken], before: Sequence[tuple[str, str]] = ()
-) -> tuple[tuple[str, str], ...]:
+def in_doubt(spoken: Mapping[str, Spoken], before: Doubts = ()) -> Doubts:
     """The ``Identity.in_doubt`` of what juries said; ``before`` counts for those not among them."""
     doubts = {name: why for name, why in before if name not in spoken}
     doubts |= {name: heard.doubt for name, (_, heard) in spoken.items() if heard.doubt}

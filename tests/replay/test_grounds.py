@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mtlsedge.model import ClientCA, Configuration, Edge
+from mtlsedge.model import ClientCA, Configuration, CrlSource, Edge, Ocsp
 from mtlsedge.replay.grounds import Grounds
 from mtlsedge.replay.logged import Shown
 from mtlsedge.trust.certificates import read_certificate
@@ -133,5 +133,8 @@ def test_a_client_ca_with_verifiers_may_be_one_more() -> None:
     twin = ca("Twin", bundle=certs.CLIENT_CA, verifiers=("chain",))
     both = configured(ca(), twin)
     assert {"Twin"} == Grounds(both, both).known(shown(), HOST).perhaps
+    for more in ({"ocsp": Ocsp()}, {"crls": (CrlSource("x.crl", b""),)}):
+        both = configured(ca(), ca("Twin", bundle=certs.CLIENT_CA, **more))
+        assert {"Twin"} == Grounds(both, both).known(shown(), HOST).perhaps
     stranger = configured(ca(), ca(SECOND, verifiers=("chain",)))
     assert set() == Grounds(stranger, stranger).known(shown(), HOST).perhaps

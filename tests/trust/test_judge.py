@@ -159,7 +159,11 @@ def test_one_client_cas_stale_list_is_not_anothers() -> None:
     judge = trust(
         client_ca(ROOT, name="strict", crls=(source(b"garbage"),)), client_ca(ROOT, name="plain")
     )
-    assert ("plain",) == settled(judge, LEAF).client_cas
+    identity = settled(judge, LEAF)
+    assert ("plain",) == identity.client_cas
+    ((name, why),) = identity.in_doubt  # for rules that keep out whom "strict" knows
+    assert "strict" == name
+    assert why == settled(trust(client_ca(ROOT, crls=(source(b"garbage"),))), LEAF).detail
 
 
 @pytest.mark.parametrize("strict_first", [True, False])

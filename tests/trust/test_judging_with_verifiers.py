@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from judging import CRL, LEAF, OTHER, REVOKED, ROOT, settled, trust
-from trust_pki import NOW, client, client_ca, p256, peer
+from trust_pki import NOW, client, client_ca, p256, peer, source
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
@@ -104,6 +104,23 @@ def test_a_client_ca_whose_verifier_failed_is_in_doubt() -> None:
     verifiers["odd"].answer = Verdict(False)
     certain = settled(judge, LEAF)
     assert (("sure", "either"), ()) == (certain.client_cas, certain.in_doubt)
+
+
+def test_a_client_ca_that_a_list_closes_is_in_doubt_and_its_verifiers_are_not_asked() -> None:
+    """Beside those whose verifiers fail."""
+    verifiers = {"yes": Scripted(YES), "odd": Scripted("garbage"), "unasked": Scripted(YES)}
+    garbage = (source(b"garbage"),)
+    judge = trust(
+        client_ca(ROOT, name="sure", verifiers=("yes",)),
+        client_ca(ROOT, name="failed", verifiers=("odd",)),
+        client_ca(ROOT, name="closed", verifiers=("unasked",), crls=garbage),
+        verifiers=verifiers,
+    )
+    identity = settled(judge, LEAF)
+    assert ("sure",) == identity.client_cas
+    assert ["closed", "failed"] == [name for name, _ in identity.in_doubt]
+    assert 0 == len(verifiers["unasked"].asked)
+    assert identity == settled(judge, LEAF)
 
 
 def test_attributes_of_several_verifiers_are_joined_and_the_first_client_ca_wins() -> None:

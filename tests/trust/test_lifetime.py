@@ -172,6 +172,8 @@ def test_an_identity_may_lose_one_of_its_client_cas() -> None:
     assert later is not None
     assert (True, ("plain",)) == (later.verified, later.client_cas)
     assert identity.chain == later.chain
+    assert ((), ["listing"]) == (identity.in_doubt, [name for name, _ in later.in_doubt])
+    assert None is judge.still_good(later, NOW + 3600)
 
 
 def test_a_client_ca_that_the_host_has_no_more_ends_it() -> None:

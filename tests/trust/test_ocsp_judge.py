@@ -176,7 +176,9 @@ def test_a_revocation_closes_every_path_and_doubt_only_its_own() -> None:
     doubting = asking(name="doubting", nonce="require")
     sure = asking(name="sure")
     door = Door(doubting, sure)
-    assert ("sure",) == door.settled().client_cas
+    identity = door.settled()
+    assert ("sure",) == identity.client_cas
+    assert ["doubting"] == [name for name, _ in identity.in_doubt]
     door = Door(asking(), client_ca(ROOT, name="careless"))
     door.post.answers = lambda _: answer(LEAF, ROOT, status=REVOKED)
     assert Reason.REVOKED is door.settled().reason
