@@ -22,7 +22,7 @@ from mtlsedge.http.fields import BadResponse
 from mtlsedge.http.messages import Headers, ResponseHead, render
 from mtlsedge.http.response_reader import ResponseReader
 from mtlsedge.ops.eager import send_eagerly
-from mtlsedge.ops.lanes import Carrier
+from mtlsedge.ops.lanes import AT_ONCE, Carrier
 
 if TYPE_CHECKING:
     from mtlsedge.http.origins import Origin
@@ -74,6 +74,7 @@ class OriginConnection(Carrier, protocol.Protocol):
     """A connection to one origin, asked by one exchange at a time."""
 
     transport: Any
+    at_once = AT_ONCE
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin

@@ -64,6 +64,11 @@ def hold_segments(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
 
 
+def release_segments(sock: socket.socket) -> None:
+    """Send what `hold_segments` holds back, and each thing at once from now on."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
+
 def hold_little(sock: socket.socket) -> None:
     """Let the kernel hold little of what the peer has no room for yet: 4 MiB are the usual.
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from select import epoll
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.epollreactor import EPollReactor
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
@@ -21,6 +22,13 @@ from mtlsedge.ops.polling import disconnect, poll
 
 MUCH = 128 * 1024
 """Bytes of one message from which its connections give way to others."""
+
+AT_ONCE = 130_700
+"""Bytes that are read together of such a message where they are not encrypted.
+
+With TLS's eight records around them they are two segments of the loopback interface, and about as
+many elsewhere; and no more than the C library has in stock.
+"""
 
 _LARGE = 16 * 1024  # bytes of a tunnel that come at once, from which they may be part of much
 _FEW = 2  # events between two looks at the clock
@@ -87,6 +95,7 @@ class Carrier:
     """A protocol that gives way while it carries much, and has its turn again when it rests."""
 
     transport: Any
+    at_once: ClassVar[int | None] = None  # bytes to read while it carries much, if not the usual
     _carried = 0  # bytes of this message
 
     def carries(self, count: int) -> None:
@@ -94,7 +103,7 @@ class Carrier:
         before = self._carried
         self._carried = before + count
         if before < MUCH <= self._carried:
-            _move(self.transport, slow=True)
+            _move(self.transport, True, self.at_once)
 
     def carries_some(self, count: int) -> None:
         """So many bytes of a tunnel, which may carry much now and a word at a time later."""
@@ -106,14 +115,16 @@ class Carrier:
     def rests(self) -> None:
         """The message is over."""
         if self._carried >= MUCH:
-            _move(self.transport, slow=False)
+            _move(self.transport, False, self.at_once)
         self._carried = 0
 
 
-def _move(transport: Any, *, slow: bool) -> None:
+def _move(transport: Any, slow: bool, at_once: int | None) -> None:
     """Where the reactor is none of the edge's own, or the transport has none, nothing moves."""
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
+    if at_once is not None:
+        transport.bufferSize = at_once if slow else FileDescriptor.bufferSize
     old: Any = getattr(transport, "reactor", None)
     if not hasattr(old, "slow_lane"):
         return

@@ -34,7 +34,7 @@ from mtlsedge.openssl import (
     was_resumed,
     write_some,
 )
-from mtlsedge.ops.eager import acknowledge_now, hold_segments, write_eagerly
+from mtlsedge.ops.eager import acknowledge_now, hold_segments, release_segments, write_eagerly
 from mtlsedge.ops.progress import unsent
 from mtlsedge.tls.descriptor import Descriptor
 from mtlsedge.tls.facts import NO_FACTS, HandshakeFailure, facts_of, failure_text
@@ -270,10 +270,13 @@ class TLSServer(Descriptor):
         """Encrypt and send as much as the socket takes; see ``FileDescriptor``."""
         sent = 0
         size = min(len(data), self.SEND_LIMIT)
-        view = memoryview(data) if size > RECORD else data
+        several = size > RECORD
+        if several:  # a segment of its own for each record wakes the client as many times
+            hold_segments(self.socket)
+        view = memoryview(data) if several else data
         try:
             while sent < size:
-                sent += write_some(self._tls, view[sent:size] if sent or size > RECORD else view)
+                sent += write_some(self._tls, view[sent:size] if several else view)
         except SSL.WantWriteError:
             pass
         except SSL.WantReadError:
@@ -281,6 +284,8 @@ class TLSServer(Descriptor):
             self.stopWriting()
         except SSL.Error:
             return main.CONNECTION_LOST
+        if several and not self._linger:
+            release_segments(self.socket)
         if self._unproved > 0:
             self.takes(sent)
         return sent

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import main
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.internet.selectreactor import SelectReactor
@@ -169,6 +170,23 @@ def test_much_is_counted_for_each_message(reactor: Any) -> None:
     carrying.carries(MUCH)
     carrying.rests()
     assert moving.reactor is reactor
+
+
+def test_more_is_read_at_once_of_what_carries_much(reactor: Any) -> None:
+    """While it does, and only where it is said: others are content with Twisted's."""
+
+    class Reader(Carrier):
+        at_once = 12345
+
+    for kind, expected in ((Reader, 12345), (Carrier, 1)):
+        moving: Any = ready(reactor)
+        moving.bufferSize = 1
+        carrying = kind()
+        carrying.transport = moving
+        carrying.carries(MUCH)
+        assert expected == moving.bufferSize
+        carrying.rests()
+        assert moving.bufferSize == (FileDescriptor.bufferSize if kind is Reader else 1)
 
 
 def test_what_was_watched_for_is_watched_for_there_and_back(reactor: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from mtlsedge.model import Listen
-from mtlsedge.openssl import shake_hands
+from mtlsedge.openssl import RECORD, shake_hands
 from mtlsedge.tls import transport as tls_transport
 from support import certs
 
@@ -70,6 +71,34 @@ async def test_lose_connection_sends_everything_first_and_says_goodbye(serve: Se
     protocol = serving.protocols[0]
     await until(lambda: protocol.reasons, "the end")
     assert [ConnectionDone] == protocol.reasons
+
+
+@pytest_twisted.ensureDeferred
+async def test_several_records_leave_in_fewer_segments_and_none_is_held_back(serve: Serve) -> None:
+    """Each segment wakes the client; what is left of the last one must not wait for more."""
+
+    def segments(sock: socket.socket) -> int:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+        return int.from_bytes(info[156:160], sys.byteorder)  # tcpi_data_segs_out
+
+    class Generous(Scribe):
+        found = 0, 0
+
+        def dataReceived(self, data: bytes) -> None:
+            sock = self.transport.socket
+            before = segments(sock)
+            self.transport.write(bytes(3 * RECORD + 1))
+            held = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK)
+            self.found = segments(sock) - before, held
+            self.transport.loseConnection()
+
+    serving = serve(Generous)
+    sock = await aside(greet, serving.number)
+    sock.send(b"x")
+    assert bytes(3 * RECORD + 1) == await aside(read_all, sock)
+    count, held = serving.protocols[0].found
+    assert 1 <= count <= 2  # of four records
+    assert 0 == held
 
 
 @pytest_twisted.ensureDeferred
