@@ -79,9 +79,9 @@ def condition(crl: Crl, now: float, grace: float, last_error: str, *, forged: bo
     elif crl.fault:
         fault = crl.fault
     elif now < crl.this_update:
-        fault = f"it is not valid before {moment(crl.this_update)}"
+        fault = f"it is not valid before {moment(crl.this_update)}; check the clocks"
     elif now >= ends:
-        fault = f"it is stale since {moment(crl.next_update)}"
+        fault = f"it is stale since {moment(crl.next_update)}; issue a new CRL"
     return CrlHealth(
         place=crl.place,
         issuer=crl.issuer,
@@ -108,8 +108,8 @@ def missing(ledger: Ledger, issuer: Certificate, now: float) -> str | None:
         fault = _unusable(ledger, crl, issuer, now)
         if not fault:
             return None
-        if "stale" in fault or "not valid before" in fault:
-            break  # nothing older is any better
+        if "stale" in fault:
+            break  # nothing older is any better; but what is not valid yet follows one that is
     if not fault and any(now < ledger.ends(crl) for crl in ledger.indirect()):
         return None
     return fault

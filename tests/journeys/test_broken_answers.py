@@ -287,7 +287,7 @@ def test_the_continue_is_the_origins(edge: Edge, tmp_path: Any) -> None:
             return
         origin.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         assert b"12345" == origin.body(5)
-        origin.answer(b"got it")
+        origin.answer(b"got it", more="Connection: close\r\n")
 
     with ExitStack() as stack:
         origin = stack.enter_context(ScriptedOrigin(talk))

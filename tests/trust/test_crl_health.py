@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from trust_pki import DAY, MOMENT, NOW, authority, client_ca, crl, p256, pem, scope, source
+from trust_pki import DAY, MOMENT, NOW, authority, client, client_ca, crl, p256, pem, scope, source
 from twisted.internet.task import Clock
 
 from mtlsedge.trust.crl_health import CrlHealth
@@ -115,6 +115,23 @@ def test_a_list_of_tomorrow_changes_tomorrow() -> None:
     judge = trust(pem(crl(ROOT, start=MOMENT + DAY / 2, end=MOMENT + 90 * DAY)))
     assert ("unusable", NOW + 43200) == (only(judge).state, only(judge).next_change(NOW))
     assert "good" == only(judge, NOW + 43200).state
+
+
+def test_a_list_of_tomorrow_beside_the_one_of_today_closes_nobody_out() -> None:
+    """Today's serves until then, and nobody is told that there is none; the clocks are."""
+    judge = trust(pem(crl(ROOT)))
+    tomorrow = crl(ROOT, number=9, start=MOMENT + DAY / 2, end=MOMENT + 2 * DAY)
+    judge.lists["ca"].replace("0.crl", pem(tomorrow), NOW)
+    assert {"ca": ()} == judge.closed(NOW)
+    assert {"failing", "unusable"} == {each.state for each in judge.health(NOW)}
+    assert all("check the clocks" in each.error for each in judge.health(NOW))
+    assert not any("no usable CRL" in trouble for trouble in judge.troubles())
+    reloaded = trust(pem(tomorrow))
+    assert {"ca": ("CN=Root",)} == reloaded.closed(NOW)
+    reloaded.adopt(judge.lists)
+    assert {"ca": ()} == reloaded.closed(NOW)
+    leaf = client("leaf", ROOT, key=p256(1))
+    assert getattr(reloaded.settle(leaf.der, [], "a.example"), "verified", False)
 
 
 def test_an_issuer_without_a_usable_list_is_closed() -> None:
