@@ -104,7 +104,7 @@ class Certificate:
 
     ``reason`` is the class of why it did not verify, ``detail`` all of it, ``depth`` where in
     the chain; ``sent`` counts the certificates that came with the leaf. ``in_doubt`` has client
-    CAs of whose verifiers one failed, with what that did.
+    CAs that it might be of as well, with why: a verifier failed, or revocation cannot be told.
     """
 
     presented: bool
@@ -153,7 +153,8 @@ class Path:
 class RuleFound:
     """A rule, whether it is true, and for groups the rules that they are made of.
 
-    With ``doubts``, what failed verifiers did, it is not known, and counts as ``true`` says.
+    With ``doubts``, what verifiers did that failed, or lists that cannot tell, it is not known, and
+    counts as ``true`` says.
     """
 
     clause: str

@@ -103,7 +103,7 @@ class Carrier:
         before = self._carried
         self._carried = before + count
         if before < MUCH <= self._carried:
-            _move(self.transport, True, self.at_once)
+            _move(self.transport, self.at_once, slow=True)
 
     def carries_some(self, count: int) -> None:
         """So many bytes of a tunnel, which may carry much now and a word at a time later."""
@@ -115,11 +115,11 @@ class Carrier:
     def rests(self) -> None:
         """The message is over."""
         if self._carried >= MUCH:
-            _move(self.transport, False, self.at_once)
+            _move(self.transport, self.at_once, slow=False)
         self._carried = 0
 
 
-def _move(transport: Any, slow: bool, at_once: int | None) -> None:
+def _move(transport: Any, at_once: int | None, *, slow: bool) -> None:
     """Where the reactor is none of the edge's own, or the transport has none, nothing moves."""
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport

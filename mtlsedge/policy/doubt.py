@@ -1,10 +1,13 @@
-"""What can a rule not know, because a verifier failed? When in doubt the answer is no.
+"""What can a rule not know, because somebody could not tell? When in doubt the answer is no.
 
 A verifier that raised, hung or talked nonsense has said neither yes nor no, and what it would
 have attached is missing. A rule on its word is then in doubt, unless something else makes it
 true. It counts as whatever does not admit, which depends on where it stands (``rules.py``):
 false in the ``include`` of a policy that admits, true in its ``exclude``, and in a policy that
 blocks the other way round.
+
+It is the same with a client CA whose lists or responders cannot tell of a revocation, where the
+client verified by another one: a rule that names the first cannot know.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from mtlsedge.policy.question import Question
 from mtlsedge.policy.selectors import VERIFIER_SELECTORS, Predicate
 
 Doubts = Callable[[Question], tuple[str, ...]]
-"""What failed verifiers did, by which a rule that is not true might be; () where it is not."""
+"""What somebody could not tell, but for which a rule might be true; () where nobody failed."""
 
 
 def compile_doubts(rule: Rule) -> Doubts | None:

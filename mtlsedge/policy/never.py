@@ -83,15 +83,26 @@ def leaves(
 ) -> Iterator[tuple[Rule, bool]]:
     """Every rule that names no group, in groups too, and whether it keeps from matching.
 
-    ``turned`` is for a rule set that stands where things are excluded.
+    ``turned`` is for a rule set that stands where things are excluded. A group that is named
+    often, by others that are named often, is looked into once for either side.
     """
+    return _leaves(rules, around, turned, set())
+
+
+def _leaves(
+    rules: RuleSet, around: Surroundings, turned: bool, seen: set[tuple[str, bool]]
+) -> Iterator[tuple[Rule, bool]]:
     for clause in ("include", "require", "exclude"):
         for rule in getattr(rules, clause):
             keeps_out = turned is not (clause == "exclude")
             if rule.selector != "group":
                 yield rule, keeps_out
-            for group in _groups(rule, around):
-                yield from leaves(group, around, turned=keeps_out)
+                continue
+            new = [each for each in rule.values if (each, keeps_out) not in seen]
+            seen.update((each, keeps_out) for each in new)
+            for name in new:
+                if name in around.groups:
+                    yield from _leaves(around.groups[name], around, keeps_out, seen)
 
 
 def _every(rules: RuleSet) -> Iterator[Rule]:

@@ -30,7 +30,7 @@ def _no_doubts(question: Question) -> tuple[str, ...]:
 class RuleTrace:
     """One rule and whether it was true; for a group, with the rules of each group it names.
 
-    With ``doubts``, what failed verifiers did, it is not known, and only counts as that.
+    With ``doubts``, what somebody could not tell, it is not known, and only counts as that.
     """
 
     clause: Clause

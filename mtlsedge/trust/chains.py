@@ -72,11 +72,6 @@ def _readable(sent: Sequence[bytes]) -> Iterator[Certificate]:
             yield read_certificate(der)
 
 
-def _name(spec: str) -> str:
-    """A verifier's name; its arguments may hold what a log should not."""
-    return spec.partition(":")[0]
-
-
 class ChainBuilder:
     """Builds and remembers chains to the client CAs of one host; ``digest`` stands for these.
 

@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any, cast
 
 from cryptography import x509
+from hypothesis import strategies as st
 
 from mtlsedge.identity import Certificate, Identity, PeerChain, Reason, Verdict
 from mtlsedge.model import Application, DecisionWord, Domain, Policy, Rule, RuleSet
@@ -102,4 +103,21 @@ def application(name: str, *domains: str, policies: tuple[Policy, ...] = ()) -> 
         domains=tuple(Domain(host, slash + path or "/") for host, slash, path in places),
         policies=policies,
         aud=name,
+    )
+
+
+def any_policies(one: st.SearchStrategy[Rule]) -> st.SearchStrategy[list[Policy]]:
+    """A few policies of every decision, made of such rules."""
+    clause = st.lists(one, max_size=2).map(tuple)
+    return st.lists(
+        st.builds(
+            lambda word, include, require, exclude: policy(
+                "p", word, *include, require=require, exclude=exclude
+            ),
+            st.sampled_from(["allow", "block", "bypass", "service_auth"]),
+            clause,
+            clause,
+            clause,
+        ),
+        max_size=4,
     )

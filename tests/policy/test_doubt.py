@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from policy_values import (
     CERTIFICATE,
     EVERYONE,
+    any_policies,
     application,
     identity,
     policy,
@@ -260,25 +261,11 @@ _rule = st.sampled_from(
         *(rule("group", group.name) for group in _GROUPS),
     ]
 )
-_clause = st.lists(_rule, max_size=2).map(tuple)
-_policies = st.lists(
-    st.builds(
-        lambda word, include, require, exclude: policy(
-            "p", word, *include, require=require, exclude=exclude
-        ),
-        st.sampled_from(["allow", "block", "bypass", "service_auth"]),
-        st.lists(_rule, min_size=1, max_size=2).map(tuple),
-        _clause,
-        _clause,
-    ),
-    min_size=1,
-    max_size=4,
-)
 _ANSWERS = (NO, YES, Verdict(True, attributes={"team": "staff"}))
 
 
 @given(
-    _policies,
+    any_policies(_rule),
     st.lists(st.sampled_from([*_ANSWERS, FAILED, FAILED]), min_size=2, max_size=2),
     st.booleans(),
 )

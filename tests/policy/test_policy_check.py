@@ -20,6 +20,7 @@ from mtlsedge.model import (
     ServiceToken,
 )
 from mtlsedge.policy.check import policy_warnings
+from mtlsedge.policy.never import Surroundings, leaves
 
 WITH_CA, WITHOUT_CA = "iot.example.com", "open.example.com"
 
@@ -208,3 +209,13 @@ def test_an_attribute_that_keeps_out_and_a_verifier_that_is_let_through(spec: st
     source = configuration(application("app", WITH_CA, policies=(alone,)))
     found = [str(each) for each in policy_warnings(replace(source, client_cas=(ca,)))]
     assert ("allow" in spec) is any("nobody is kept out" in each for each in found)
+
+
+def test_groups_that_are_named_over_and_over_are_looked_into_once_for_either_side() -> None:
+    """Forty levels, each naming the next one twice: nobody lives to see all ways through them."""
+    staff = rule("attribute", "team=staff")
+    groups = {f"{n}": rules(*[rule("group", f"{n + 1}")] * 2) for n in range(40)}
+    groups["40"] = rules(staff)
+    around = Surroundings(groups, frozenset(), frozenset())
+    top = rules(rule("group", "0"), exclude=(rule("group", "0", "gone"),))
+    assert [(staff, False), (staff, True)] == list(leaves(top, around))

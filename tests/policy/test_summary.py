@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from policy_values import (
     CERTIFICATE,
     EVERYONE,
+    any_policies,
     application,
     identity,
     policy,
@@ -112,23 +113,10 @@ _rule = st.sampled_from(
         rule("group", "named"),
     ]
 )
-_clause = st.lists(_rule, max_size=2).map(tuple)
-_policies = st.lists(
-    st.builds(
-        lambda word, include, require, exclude: policy(
-            "p", word, *include, require=require, exclude=exclude
-        ),
-        st.sampled_from(["allow", "block", "bypass", "service_auth"]),
-        _clause,
-        _clause,
-        _clause,
-    ),
-    max_size=3,
-)
 
 
 @given(
-    _policies,
+    any_policies(_rule),
     st.booleans(),
     st.sampled_from(["device-1", "device-2", "x"]),
     st.sampled_from(["192.0.2.1", "198.51.100.1"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ from twisted.logger import LogEvent, formatEventAsClassicLogText
 from verifier_services import FakeEdge, Service, started, verdict
 
 from mtlsedge.errors import BadVerifier
-from mtlsedge.ops.watching import INTERVAL, FileWatch
+from mtlsedge.ops.watching import INTERVAL
+from mtlsedge.serving.lending import Lent
 from mtlsedge.trust.http_verifier import HttpFactory
 from mtlsedge.trust.verifiers import make_verifier, whole_spec
 
@@ -25,15 +25,7 @@ class Watching(FakeEdge):
     def __init__(self) -> None:
         super().__init__(Service(lambda *_: {"result": True}))
 
-    def watch(
-        self,
-        files: Mapping[Path, bytes],
-        changed: Callable[[Path, bytes], None],
-        troubled: Callable[[Path, str], None],
-    ) -> FileWatch:
-        watch = FileWatch(self.reactor, changed, troubled, 1024)
-        watch.watch(files)
-        return watch
+    watch: Any = Lent.watch
 
     def shown(self, verifier: Any) -> str:
         """The token that a question is sent with, a while later."""

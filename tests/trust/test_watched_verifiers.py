@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from zope.interface.verify import verifyObject
 from mtlsedge.errors import BadVerifier
 from mtlsedge.identity import PeerChain
 from mtlsedge.interfaces import IVerifierService
-from mtlsedge.ops.watching import INTERVAL, FileWatch
+from mtlsedge.ops.watching import INTERVAL
+from mtlsedge.serving.lending import Lent
 from mtlsedge.trust.allow_list_verifier import read_list
 from mtlsedge.trust.verifiers import whole_spec
 from support.verifiers import find_verifier
@@ -33,23 +33,14 @@ def revoke(issuer: Minted, *who: Minted, number: int = 1) -> bytes:
 class Process:
     """What a process lends, with a clock that a test moves."""
 
+    watch: Any = Lent.watch
+
     def __init__(self) -> None:
-        self.clock = Clock()
-        self.watches: list[FileWatch] = []
+        self.reactor = self.clock = Clock()
 
     @staticmethod
     def now() -> float:
         return NOW
-
-    def watch(
-        self,
-        files: Mapping[Path, bytes],
-        changed: Callable[[Path, bytes], None],
-        troubled: Callable[[Path, str], None],
-    ) -> Any:
-        watch = FileWatch(self.clock, changed, troubled, 1024 * 1024)
-        watch.watch(files)
-        return watch
 
     def pass_by(self) -> None:
         for _ in range(3):
